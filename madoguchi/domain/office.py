@@ -1,0 +1,85 @@
+"""The office as its settings describe it: people, Zoom hosts, hours, limits. Values only, no reading of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, time
+from zoneinfo import ZoneInfo
+
+JST = ZoneInfo("Asia/Tokyo")
+SESSION_MINUTES = 30
+"""One session is exactly 30 minutes (Art. 6(1))."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningHours:
+    """Hours of one weekday in Asia/Tokyo wall time; a session lies inside them, its end included."""
+
+    opens: time
+    closes: time
+
+
+@dataclass(frozen=True, slots=True)
+class Counsellor:
+    """Somebody who holds sessions. `weekdays`: Monday is 0. `absences`: single days away."""
+
+    code: str
+    weekdays: frozenset[int]
+    absences: frozenset[date] = frozenset()
+
+    def works_on(self, day: date) -> bool:
+        """Tell whether the counsellor takes sessions on that day; says nothing about the office being open."""
+        return day.weekday() in self.weekdays and day not in self.absences
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A Zoom licence under which meetings run. `user`: the Zoom user id or mail address of the account."""
+
+    code: str
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class ZoomLimits:
+    """What the Zoom plan allows (per account and second) and what one host may create or change a UTC day."""
+
+    create_per_second: float = 20.0
+    read_per_second: float = 30.0
+    daily_changes_per_host: int = 100
+    concurrency: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Everything the rules need to know of one office."""
+
+    code: str
+    name: str
+    telephone: str
+    telephone_hours: str
+    form_url: str
+    terms_url: str
+    mail_from: str
+    mail_domain: str
+    hours: Mapping[int, OpeningHours]
+    """Session hours by weekday, Monday 0; a weekday that is absent has none."""
+    reception: OpeningHours
+    """When the flows run and the telephone is answered."""
+    grid_minutes: int
+    horizon_days: int
+    """How many days ahead a session may lie; the terms set none, the office does."""
+    closures: frozenset[date]
+    holidays_known_until: date
+    """Last day for which the list of public holidays is official; nothing is booked after it."""
+    counsellors: tuple[Counsellor, ...]
+    hosts: tuple[Host, ...]
+    year_guess_days: int = 92
+    known_mail_domains: frozenset[str] = frozenset()
+    alternatives_offered: int = 3
+    max_send_attempts: int = 48
+    subject_names_purpose: bool = True
+    reminder_times: Mapping[str, str] = field(default_factory=dict)
+    retention_days: Mapping[str, int] = field(default_factory=dict)
+    zoom: ZoomLimits = ZoomLimits()
