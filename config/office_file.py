@@ -1,0 +1,171 @@
+"""Reading `office.toml` into an `Office`, with errors that name the key and the remedy."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from madoguchi.domain.calendar import parse_clock
+from madoguchi.domain.office import Counsellor, Host, Office, OpeningHours, ZoomLimits
+
+SANDBOX_TELEPHONE = "047-000-0000"
+"""A number that nobody has, for rehearsals."""
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class OfficeFileError(Exception):
+    """office.toml cannot be used; the text names the file, the key and what to write there."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Span(_Part):
+    opens: str
+    closes: str
+
+    def value(self) -> OpeningHours:
+        return OpeningHours(parse_clock(self.opens), parse_clock(self.closes))
+
+
+class _Counsellor(_Part):
+    code: Annotated[str, Field(min_length=1, max_length=40)]
+    days: list[_Day]
+    absences: list[date] = []
+
+
+class _Host(_Part):
+    code: Annotated[str, Field(min_length=1, max_length=40)]
+    user: Annotated[str, Field(min_length=1)]
+
+
+class _Zoom(_Part):
+    create_per_second: Annotated[float, Field(gt=0)] = 20
+    read_per_second: Annotated[float, Field(gt=0)] = 30
+    daily_changes_per_host: Annotated[int, Field(gt=0)] = 100
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+
+
+class _Messages(_Part):
+    max_attempts: Annotated[int, Field(ge=1)] = 48
+    alternatives_offered: Annotated[int, Field(ge=0, le=9)] = 3
+    known_mail_domains: list[str] = []
+
+
+class _Reminders(_Part):
+    day_before: str = "15:00"
+    hour_before_minutes: Annotated[int, Field(ge=5, le=240)] = 60
+
+
+class _OfficeFile(_Part):
+    code: Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
+    name: Annotated[str, Field(min_length=1)]
+    telephone: str
+    telephone_hours: Annotated[str, Field(min_length=1)]
+    form_url: Annotated[str, Field(pattern=r"^https://")]
+    terms_url: Annotated[str, Field(pattern=r"^https://")]
+    mail_from: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+    mail_domain: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]
+    grid_minutes: Annotated[int, Field(ge=5, le=120)]
+    horizon_days: Annotated[int, Field(ge=1, le=366)]
+    year_guess_days: Annotated[int, Field(ge=1, le=364)] = 92
+    holidays_known_until: date
+    closures: list[date] = []
+    hours: dict[_Day, str]
+    reception: _Span
+    counsellors: Annotated[list[_Counsellor], Field(min_length=1)]
+    hosts: Annotated[list[_Host], Field(min_length=1)]
+    zoom: _Zoom = _Zoom()
+    messages: _Messages = _Messages()
+    reminders: _Reminders = _Reminders()
+    retention_days: dict[str, int] = {}
+
+    @field_validator("hours")
+    @classmethod
+    def _spans(cls, value: dict[str, str]) -> dict[str, str]:
+        for day, span in value.items():
+            _opening(day, span)
+        return value
+
+    @model_validator(mode="after")
+    def _codes_are_distinct(self) -> _OfficeFile:
+        for name, codes in (
+            ("counsellors", [c.code for c in self.counsellors]),
+            ("hosts", [h.code for h in self.hosts]),
+            ("hosts' users", [h.user.lower() for h in self.hosts]),
+        ):
+            if len(set(codes)) != len(codes):
+                raise ValueError(f"two {name} share a code or user; each needs its own")
+        return self
+
+
+def _opening(day: str, span: str) -> OpeningHours:
+    try:
+        opens, closes = (parse_clock(part.strip()) for part in span.split("-"))
+    except ValueError:
+        raise ValueError(f'hours.{day}: write a span such as "11:00-15:00"') from None
+    if opens >= closes:
+        raise ValueError(f"hours.{day}: opens at or after it closes")
+    return OpeningHours(opens, closes)
+
+
+def read_office(path: Path, *, sandbox: bool) -> Office:
+    """Return the office that `path` describes.
+
+    In the sandbox an empty telephone number is replaced by one that nobody has. OfficeFileError names what is wrong.
+    """
+    try:
+        raw: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise OfficeFileError(f"{path}: no such file; set MADOGUCHI_OFFICE_FILE or copy config/office.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OfficeFileError(f"{path}: not readable as TOML: {error}") from None
+    try:
+        parsed = _OfficeFile.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise OfficeFileError(f"{path}: {place}: {first['msg']}") from None
+    return _office(parsed, sandbox=sandbox)
+
+
+def _office(parsed: _OfficeFile, *, sandbox: bool) -> Office:
+    return Office(
+        code=parsed.code,
+        name=parsed.name,
+        telephone=parsed.telephone.strip() or (SANDBOX_TELEPHONE if sandbox else ""),
+        telephone_hours=parsed.telephone_hours,
+        form_url=parsed.form_url,
+        terms_url=parsed.terms_url,
+        mail_from=parsed.mail_from,
+        mail_domain=parsed.mail_domain,
+        hours={_DAYS.index(day): _opening(day, span) for day, span in parsed.hours.items()},
+        reception=parsed.reception.value(),
+        grid_minutes=parsed.grid_minutes,
+        horizon_days=parsed.horizon_days,
+        closures=frozenset(parsed.closures),
+        holidays_known_until=parsed.holidays_known_until,
+        counsellors=tuple(
+            Counsellor(c.code, frozenset(_DAYS.index(day) for day in c.days), frozenset(c.absences))
+            for c in parsed.counsellors
+        ),
+        hosts=tuple(Host(h.code, h.user) for h in parsed.hosts),
+        year_guess_days=parsed.year_guess_days,
+        known_mail_domains=frozenset(domain.lower() for domain in parsed.messages.known_mail_domains),
+        alternatives_offered=parsed.messages.alternatives_offered,
+        max_send_attempts=parsed.messages.max_attempts,
+        reminder_times={
+            "day_before": parsed.reminders.day_before,
+            "hour_before_minutes": str(parsed.reminders.hour_before_minutes),
+        },
+        retention_days=dict(parsed.retention_days),
+        zoom=ZoomLimits(**parsed.zoom.model_dump()),
+    )

@@ -1,0 +1,232 @@
+"""Every setting from the environment and `.env`. Only the wiring and the commands read this module."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.office_file import OfficeFileError, read_office
+from madoguchi.domain.office import Office
+
+ROOT = Path(__file__).resolve().parent.parent
+SANDBOX_KEY = "c2FuZGJveC1rZXktb25seS1mb3ItcmVoZWFyc2Fscy4="
+"""The sandbox's encryption key: public, therefore refused in live mode."""
+_SANDBOX_SECRET = "sandbox"  # noqa: S105 — opens nothing but the stand-ins on loopback
+
+
+class SettingsError(Exception):
+    """Settings cannot be used. `problems` holds one line for each, naming the variable and the remedy, no values."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class ZoomSettings(BaseModel):
+    """Access to Zoom (Server-to-Server OAuth). Empty URLs: the stand-in in sandbox mode, Zoom itself in live mode."""
+
+    token_url: str = ""
+    api_url: str = ""
+    account_id: str = ""
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+
+
+class SmtpSettings(BaseModel):
+    """The mail relay. An empty host means the stand-in mailbox in sandbox mode."""
+
+    host: str = ""
+    port: int = Field(0, ge=0, le=65535)
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    security: Literal["tls", "starttls", "none"] | None = None
+    ca_file: Path | None = None
+
+
+class SandboxSettings(BaseModel):
+    """Preferred ports of the stand-ins; a port that is taken is replaced by a free one."""
+
+    zoom_port: int = Field(4281, ge=0, le=65535)
+    smtp_port: int = Field(4282, ge=0, le=65535)
+    mailbox_port: int = Field(4283, ge=0, le=65535)
+
+
+class PrefectSettings(BaseModel):
+    """Where `madoguchi up` serves Prefect."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(4200, ge=1, le=65535)
+
+
+class Settings(BaseSettings):
+    """All settings. What each means: docs/settings.md and `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MADOGUCHI_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        hide_input_in_errors=True,
+    )
+
+    mode: Literal["sandbox", "live"] = "sandbox"
+    var_dir: Path = ROOT / "var"
+    database_url: str = ""
+    office_file: Path = ROOT / "config" / "office.toml"
+    forms_dir: Path = ROOT / "config" / "forms"
+    terms_dir: Path = ROOT / "config" / "terms"
+    inbox_dir: Path | None = None
+    encryption_keys: SecretStr = SecretStr("")
+    zoom: ZoomSettings = ZoomSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    prefect: PrefectSettings = PrefectSettings()
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Tell whether stand-ins are allowed."""
+        return self.mode == "sandbox"
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database; SQLite under `var/` unless set."""
+        return self.database_url or f"sqlite:///{self.var_dir / 'madoguchi.db'}"
+
+    @property
+    def resolved_inbox_dir(self) -> Path:
+        """Where exports are put; `var/inbox` unless set."""
+        return self.inbox_dir or self.var_dir / "inbox"
+
+    @property
+    def keys_text(self) -> str:
+        """The encryption keys; in the sandbox a public one stands in."""
+        return self.encryption_keys.get_secret_value() or (SANDBOX_KEY if self.is_sandbox else "")
+
+    @property
+    def uses_sandbox_zoom(self) -> bool:
+        """Tell whether the program must start the stand-in Zoom itself."""
+        return self.is_sandbox and not self.zoom.api_url
+
+    @property
+    def uses_sandbox_mailbox(self) -> bool:
+        """Tell whether the program must start the stand-in mailbox itself."""
+        return self.is_sandbox and not self.smtp.host
+
+    @cached_property
+    def office(self) -> Office:
+        """The office; SettingsError if its file cannot be used."""
+        try:
+            return read_office(self.office_file, sandbox=self.is_sandbox)
+        except OfficeFileError as error:
+            raise SettingsError([str(error)]) from None
+
+    def zoom_access(self) -> tuple[str, str, str, str, str]:
+        """Return token URL, API URL, account id, client id and client secret, defaults filled in by mode."""
+        zoom = self.zoom
+        if self.is_sandbox:
+            return (
+                zoom.token_url,
+                zoom.api_url,
+                zoom.account_id or _SANDBOX_SECRET,
+                zoom.client_id or _SANDBOX_SECRET,
+                zoom.client_secret.get_secret_value() or _SANDBOX_SECRET,
+            )
+        return (
+            zoom.token_url or "https://zoom.us/oauth/token",
+            zoom.api_url or "https://api.zoom.us/v2",
+            zoom.account_id,
+            zoom.client_id,
+            zoom.client_secret.get_secret_value(),
+        )
+
+    def smtp_security(self) -> Literal["tls", "starttls", "none"]:
+        """Return the transport security: as set, else none towards loopback in the sandbox, STARTTLS elsewhere."""
+        if self.smtp.security:
+            return self.smtp.security
+        return "none" if self.is_sandbox and (not self.smtp.host or is_loopback(self.smtp.host)) else "starttls"
+
+    def problems(self) -> list[str]:
+        """Return what forbids starting, one line each; empty when the settings can be used."""
+        found = self._transport_problems()
+        if not self.is_sandbox:
+            found += self._live_problems()
+        return found
+
+    def _transport_problems(self) -> list[str]:
+        found = []
+        for name, url in (("TOKEN_URL", self.zoom.token_url), ("API_URL", self.zoom.api_url)):
+            parts = urlsplit(url)
+            if url and parts.scheme not in {"http", "https"}:
+                found.append(f"MADOGUCHI_ZOOM__{name}: not an http(s) address")
+            elif parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+                found.append(f"MADOGUCHI_ZOOM__{name}: http is allowed only towards this machine; use https")
+        if bool(self.zoom.token_url) != bool(self.zoom.api_url):
+            found.append("MADOGUCHI_ZOOM__TOKEN_URL and MADOGUCHI_ZOOM__API_URL: set both or neither")
+        if self.smtp.security == "none" and self.smtp.host and not is_loopback(self.smtp.host):
+            found.append("MADOGUCHI_SMTP__SECURITY=none is allowed only towards this machine; use tls or starttls")
+        if self.smtp.host and not self.smtp.port:
+            found.append("MADOGUCHI_SMTP__PORT: not set")
+        if self.smtp.ca_file and not self.smtp.ca_file.is_file():
+            found.append("MADOGUCHI_SMTP__CA_FILE: no such file")
+        return found
+
+    def _live_problems(self) -> list[str]:
+        found = []
+        if not self.keys_text or SANDBOX_KEY in self.keys_text:
+            found.append(
+                "MADOGUCHI_ENCRYPTION_KEYS: missing, or the sandbox's public key; `madoguchi keys new` makes one"
+            )
+        # A relay on this very machine may take mail without a login; every other one must ask for it.
+        needs_login = self.smtp.security != "none"
+        for name, value in (
+            ("ZOOM__ACCOUNT_ID", self.zoom.account_id),
+            ("ZOOM__CLIENT_ID", self.zoom.client_id),
+            ("ZOOM__CLIENT_SECRET", self.zoom.client_secret.get_secret_value()),
+            ("SMTP__HOST", self.smtp.host),
+            ("SMTP__USER", self.smtp.user),
+            ("SMTP__PASSWORD", self.smtp.password.get_secret_value()),
+        ):
+            if not value.strip() and (needs_login or not name.startswith("SMTP__") or name == "SMTP__HOST"):
+                found.append(f"MADOGUCHI_{name}: missing")
+            elif value.strip().lower() in {_SANDBOX_SECRET, "changeme", "change-me", "password", "secret"}:
+                found.append(f"MADOGUCHI_{name}: still a default; set the real one")
+        if not self.office.telephone:
+            found.append(
+                f"{self.office_file.name}: telephone is empty; cancelling is by telephone only (Art. 6(3)), "
+                "so no mail may leave without a number"
+            )
+        return found
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address means this machine; does not ask a name server."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings() -> Settings:
+    """Read the settings and refuse what cannot be used: SettingsError with one line a problem."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise SettingsError(
+            [
+                f"MADOGUCHI_{'__'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+                for item in error.errors(include_input=False, include_context=False)
+            ]
+        ) from None
+    problems = settings.problems()
+    if problems:
+        raise SettingsError(problems)
+    return settings

@@ -1,0 +1,112 @@
+"""Engines, transactions and migrations, the same for SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_SECONDS = 30
+_LOCKS = {"migrate": 7_410_001, "schedule": 7_410_002, "intake": 7_410_003}
+
+
+class DatabaseUnreachable(Exception):  # noqa: N818 — the name says what happened
+    """The database does not answer; holds no address and no password."""
+
+
+class Database:
+    """One database. `write()` and `read()` give sessions; queries never commit, these blocks do."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.url.drivername == "postgresql":
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        if self.is_sqlite and self.url.database not in (None, "", ":memory:"):
+            Path(str(self.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        options: dict[str, Any] = {"hide_parameters": True}
+        if self.is_sqlite:
+            options["connect_args"] = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+        else:
+            options |= {"pool_pre_ping": True, "pool_size": 30, "connect_args": {"connect_timeout": 10}}
+        self.engine = create_engine(self.url, **options)
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._read = sessionmaker(self.engine, expire_on_commit=False)
+        self._write = sessionmaker(self.engine.execution_options(madoguchi_write=True), expire_on_commit=False)
+
+    @contextmanager
+    def write(self, lock: str | None = None) -> Iterator[Session]:
+        """Give a session whose transaction commits at the end of the block and rolls back on any exception.
+
+        On SQLite the block holds the only write lock from its start. `lock` names a further lock among all
+        processes ("schedule", "intake", "migrate"); on SQLite the write lock is enough.
+        """
+        with self._write() as session, session.begin():
+            if lock and not self.is_sqlite:
+                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS[lock]})
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Give a session for reading; it never waits for writers."""
+        with self._read() as session:
+            yield session
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest level; safe when several processes start at once."""
+        with self.engine.execution_options(madoguchi_write=True).begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS["migrate"]})
+            command.upgrade(_alembic(connection), "head")
+
+    def levels(self) -> tuple[str | None, str | None]:
+        """Return the migration level of the database and the newest one; DatabaseUnreachable if it does not answer."""
+        newest = ScriptDirectory.from_config(_alembic(None)).get_current_head()
+        try:
+            with self.engine.connect() as connection:
+                return MigrationContext.configure(connection).get_current_revision(), newest
+        except OperationalError as error:
+            raise DatabaseUnreachable(type(error.orig).__name__) from None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _alembic(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN is deferred: a reader that turns writer would fail at once with "locked".
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_SECONDS * 1000}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("madoguchi_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def engine_of(session: Session) -> Engine:
+    """Return the engine behind a session."""
+    bind = session.get_bind()
+    return bind.engine

@@ -1,0 +1,78 @@
+"""Versions of the terms, and which of them was in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from madoguchi.store.models import TermsVersion
+
+SERVICE_TERMS = "service"
+ZOOM_TERMS = "zoom"
+
+
+class TermsChanged(Exception):  # noqa: N818 — the name says what happened
+    """A version that consents already name came back with other words: give it another number instead."""
+
+
+class NoTermsInForce(Exception):  # noqa: N818 — the name says what happened
+    """No version of a document was in force at some instant, so no consent could be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class TermsFacts:
+    """What the record keeps of a version; the text itself stays the office's file."""
+
+    document: str
+    code: str
+    sha256: str
+    enacted_on: date
+    effective_at: datetime
+    url: str
+
+
+def register_terms(session: Session, office: str, versions: Iterable[TermsFacts]) -> int:
+    """Record versions that are not there yet and return how many; TermsChanged if a known one has another hash."""
+    added = 0
+    for facts in versions:
+        row = session.scalar(
+            select(TermsVersion).where(
+                TermsVersion.office == office,
+                TermsVersion.document == facts.document,
+                TermsVersion.code == facts.code,
+            )
+        )
+        if row is None:
+            session.add(
+                TermsVersion(
+                    office=office,
+                    document=facts.document,
+                    code=facts.code,
+                    sha256=facts.sha256,
+                    enacted_on=facts.enacted_on,
+                    effective_at=facts.effective_at,
+                    url=facts.url,
+                )
+            )
+            added += 1
+        elif row.sha256 != facts.sha256:
+            raise TermsChanged(f"terms {facts.document} {facts.code}: the recorded text had another hash")
+    session.flush()
+    return added
+
+
+def terms_in_force(session: Session, office: str, document: str, at: datetime) -> TermsVersion:
+    """Return the version of `document` that was in force at `at`; NoTermsInForce if none was."""
+    found = session.scalar(
+        select(TermsVersion)
+        .where(TermsVersion.office == office, TermsVersion.document == document, TermsVersion.effective_at <= at)
+        .order_by(TermsVersion.effective_at.desc())
+        .limit(1)
+    )
+    if found is None:
+        raise NoTermsInForce(f"no version of the {document} terms was in force at {at.isoformat()}")
+    return found
