@@ -20,7 +20,7 @@ from madoguchi.domain.matching_graph import Exchange
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One request: its reference and the starts wished for, best first (aware datetimes; any number, repeats ignored)."""
+    """One request: its reference and the starts wished for, best first (aware; any number, repeats ignored)."""
 
     reference: str
     wishes: tuple[datetime, ...]

@@ -1,13 +1,15 @@
 """Who could make way for whom: the graph of possible moves between slots, kept up to date while places are given out.
 
-Slots and applicants are numbers here. An arc a -> b stands for the applicants who hold a place in `a`, are not fixed yet
-and also wished for `b`. Everything `matching` asks is one question, "is there a chain of moves from here to there?", and
-every "no" is remembered as a cut of the slots into groups that no chain can ever cross again. Proof: docs/scheduling.md.
+Slots and applicants are numbers here. An arc a -> b stands for the applicants who hold a place in `a`, are not fixed
+yet and also wished for `b`. Everything `matching` asks is one question, "is there a chain of moves from here to
+there?", and every "no" is remembered as a cut of the slots into groups that no chain can ever cross again. Proof:
+docs/scheduling.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from itertools import pairwise
 
 NOWHERE = -1
 
@@ -101,7 +103,7 @@ class Exchange:
 
     def _shift(self, chain: Sequence[int]) -> None:
         """Move one applicant along every arc of the chain: its first slot loses one, its last gains one."""
-        for here, there in zip(chain, chain[1:], strict=False):
+        for here, there in pairwise(chain):
             who = next(iter(self._out[here][there]))
             self._leave(who)
             self._enter(who, there)
@@ -109,69 +111,84 @@ class Exchange:
     def _chain(self, doors: Sequence[int], home: int) -> list[int] | None:
         """Return a shortest chain of slots from a door to a free place or to `home`; None and a cut when there is none.
 
-        Both ends search, always the one that has cost less so far: a failed search costs no more than the smaller of
-        the two parts that it leaves, so that all failed searches together cost O(arcs x log slots).
+        Both ends search, always the one that has cost less so far: a failed search costs no more than twice the smaller
+        of the two parts that it leaves, so that all failed searches together cost O(arcs x log slots).
         """
-        open_slots: set[int] = self._open if home == NOWHERE or self._group[home] == self._open_group else set()
-        came: dict[int, int] = dict.fromkeys(doors, NOWHERE)
+        ends = self._open if home == NOWHERE or self._group[home] == self._open_group else frozenset[int]()
+        came = dict.fromkeys(doors, NOWHERE)
+        goes = {} if home == NOWHERE else {home: NOWHERE}
         for door in doors:
-            if door in open_slots or door == home:
+            if door in ends or door in goes:
                 return [door]
-        goes: dict[int, int] = {} if home == NOWHERE else {home: NOWHERE}
-        front, back = list(doors), list(goes)
         out, into = self._out, self._into
+        front, back = list(doors), list(goes)
         spent_front = sum(len(out[slot]) for slot in front)
-        # Slots with room are also ends, but there may be thousands: they are listed only when that is the cheaper side.
-        listed = not open_slots
-        spent_back = len(open_slots) + sum(len(into[slot]) for slot in back)
+        # Slots with room are ends too, but there may be thousands: listed only when that is the cheaper side.
+        listed = not ends
+        spent_back = len(ends) + sum(len(into[slot]) for slot in back)
         while front and (back or not listed):
-            grown: list[int] = []
             if spent_front <= spent_back:
-                for slot in front:
-                    for other in out[slot].keys() - came.keys():
-                        came[other] = slot
-                        if other in goes or other in open_slots:
-                            return _joined(came, goes, other)
-                        grown.append(other)
-                        spent_front += len(out[other])
-                front = grown
-                continue
-            if not listed:
-                listed = True
-                back.extend(open_slots - goes.keys())
-                for slot in open_slots:
-                    goes.setdefault(slot, NOWHERE)
-                    spent_back += len(into[slot])
-                continue
-            for slot in back:
-                for other in into[slot] - goes.keys():
-                    goes[other] = slot
-                    if other in came:
-                        return _joined(came, goes, other)
-                    grown.append(other)
-                    spent_back += len(into[other])
-            back = grown
-        self._cut(came, goes if front else None, moves_open=bool(open_slots) or home == NOWHERE)
+                front, middle = _step(front, out, came, (goes, ends))
+                spent_front += sum(len(out[slot]) for slot in front)
+            elif listed:
+                back, middle = _step(back, into, goes, (came,))
+                spent_back += sum(len(into[slot]) for slot in back)
+            else:
+                listed, middle = True, NOWHERE
+                fresh = [slot for slot in ends if slot not in goes]
+                goes.update(dict.fromkeys(fresh, NOWHERE))
+                back += fresh
+                spent_back += sum(len(into[slot]) for slot in fresh)
+            if middle != NOWHERE:
+                return _joined(came, goes, middle)
+        if front:
+            self._cut_sources(set(goes), with_open=home == NOWHERE or bool(ends))
+        else:
+            self._cut_sinks(set(came))
         return None
 
-    def _cut(self, came: Iterable[int], goes: Iterable[int] | None, *, moves_open: bool) -> None:
-        """Make a group of the part that was searched to its end: all within reach, or (`goes`) all that can reach."""
-        part = set(came if goes is None else goes)
+    def _cut_sinks(self, part: set[int]) -> None:
+        """Make a group of slots that nothing leads out of; forget what leads in."""
+        self._mark(part)
+        for slot in part:
+            for other in self._into[slot] - part:
+                del self._out[other][slot]
+            self._into[slot] &= part
+
+    def _cut_sources(self, part: set[int], *, with_open: bool) -> None:
+        """Make a group of slots that nothing leads into; forget what leads out. `with_open`: free places are in it."""
+        if with_open:
+            self._open_group = self._groups
+        self._mark(part)
+        for slot in part:
+            for other in [other for other in self._out[slot] if other not in part]:
+                del self._out[slot][other]
+                self._into[other].remove(slot)
+
+    def _mark(self, part: Iterable[int]) -> None:
         for slot in part:
             self._group[slot] = self._groups
-        if goes is not None and moves_open:
-            self._open_group = self._groups
         self._groups += 1
-        if goes is None:  # nothing leads out of it; what leads into it goes
-            for slot in part:
-                for other in self._into[slot] - part:
-                    del self._out[other][slot]
-                self._into[slot] &= part
-        else:  # nothing leads into it; what leads out of it goes
-            for slot in part:
-                for other in self._out[slot].keys() - part:
-                    del self._out[slot][other]
-                    self._into[other].remove(slot)
+
+
+def _step(
+    edge: Iterable[int],
+    ways: Sequence[Iterable[int]],
+    seen: dict[int, int],
+    goals: tuple[Container[int], ...],
+) -> tuple[list[int], int]:
+    """Go one arc further from every slot of `edge`; return the new slots and the first that is a goal, or NOWHERE."""
+    grown: list[int] = []
+    # No set difference with `seen`: Python builds it by walking all of `seen`.
+    for slot in edge:
+        for other in ways[slot]:
+            if other in seen:
+                continue
+            seen[other] = slot
+            grown.append(other)
+            if any(other in goal for goal in goals):
+                return grown, other
+    return grown, NOWHERE
 
 
 def _joined(came: dict[int, int], goes: dict[int, int], middle: int) -> list[int]:
