@@ -22,6 +22,8 @@ class RequestStatus(StrEnum):
     """Other times were offered; still takes a wished slot that becomes free."""
     IN_REVIEW = "in_review"
     """A person decides."""
+    TO_OFFER = "to_offer"
+    """Cannot be booked as wished; other times are offered once this batch has its slots."""
     REJECTED = "rejected"
     """This row cannot be booked as it stands; never a refusal of the person."""
     SKIPPED = "skipped"
@@ -64,10 +66,12 @@ REQUEST_ARROWS: Mapping[RequestStatus, frozenset[RequestStatus]] = {
         {
             RequestStatus.RECEIVED,
             RequestStatus.IN_REVIEW,
+            RequestStatus.TO_OFFER,
             RequestStatus.REJECTED,
             RequestStatus.SKIPPED,
         }
     ),
+    RequestStatus.TO_OFFER: frozenset({RequestStatus.REJECTED, RequestStatus.REPLACED}),
     RequestStatus.RECEIVED: frozenset(
         {
             RequestStatus.BOOKED,

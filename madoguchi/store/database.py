@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -43,19 +45,18 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        self._one_writer: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         self._write = sessionmaker(self.engine.execution_options(madoguchi_write=True), expire_on_commit=False)
 
     @contextmanager
-    def write(self, lock: str | None = None) -> Iterator[Session]:
+    def write(self) -> Iterator[Session]:
         """Give a session whose transaction commits at the end of the block and rolls back on any exception.
 
-        On SQLite the block holds the only write lock from its start. `lock` names a further lock among all
-        processes ("schedule", "intake", "migrate"); on SQLite the write lock is enough.
+        On SQLite the block holds the only write lock from its start.
         """
-        with self._write() as session, session.begin():
-            if lock and not self.is_sqlite:
-                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCKS[lock]})
+        # SQLite has one writer: waiting here costs less than its busy handler, which sleeps and polls.
+        with self._one_writer, self._write() as session, session.begin():
             yield session
 
     @contextmanager
@@ -63,6 +64,31 @@ class Database:
         """Give a session for reading; it never waits for writers."""
         with self._read() as session:
             yield session
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold a named lock ("intake", "schedule") among all processes for the whole block, over several transactions.
+
+        Waits for the present holder. A process that dies lets go: the lock is a connection's, or an open file's.
+        """
+        if self.is_sqlite:
+            path = f"{self.url.database}.{name}.lock"
+            with open(path, "w") as file:  # noqa: PTH123 — the database's own name may be relative, as SQLite reads it
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+            return
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCKS[name]})
+            connection.commit()
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCKS[name]})
+                connection.commit()
+
+    def connect_for_writing(self) -> Connection:
+        """Give a connection whose transactions write, for a caller that keeps it; the caller closes it."""
+        return self.engine.connect().execution_options(madoguchi_write=True)
 
     def migrate(self) -> None:
         """Bring the tables to the newest level; safe when several processes start at once."""
@@ -104,9 +130,3 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("madoguchi_write", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def engine_of(session: Session) -> Engine:
-    """Return the engine behind a session."""
-    bind = session.get_bind()
-    return bind.engine

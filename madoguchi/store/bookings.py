@@ -1,0 +1,163 @@
+"""Open requests, what is taken, and holding a slot for somebody."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS, BookingStatus, RequestStatus
+from madoguchi.store.audit import Act, audit_row, write_audit
+from madoguchi.store.models import Booking, BookingRequest, HostBudget, Occupancy
+from madoguchi.store.transitions import move_booking, move_request
+
+CELL = timedelta(minutes=15)
+"""Occupancy is kept in quarters of an hour, so that sessions off the grid collide too."""
+
+
+def cells(start: datetime, end: datetime) -> tuple[datetime, ...]:
+    """Return the quarters of an hour that a session touches, in UTC."""
+    first = start.astimezone(UTC)
+    first -= timedelta(minutes=first.minute % 15, seconds=first.second, microseconds=first.microsecond)
+    found = []
+    while first < end:
+        found.append(first)
+        first += CELL
+    return tuple(found)
+
+
+def open_requests(session: Session, office: str) -> list[BookingRequest]:
+    """Return requests that want a slot, in order of submission: those received, and those waiting for one."""
+    return list(
+        session.scalars(
+            select(BookingRequest)
+            .where(
+                BookingRequest.office == office,
+                BookingRequest.status.in_((RequestStatus.RECEIVED.value, RequestStatus.WAITING.value)),
+            )
+            .order_by(BookingRequest.submitted_at, BookingRequest.row_number, BookingRequest.id)
+        )
+    )
+
+
+def taken_cells(session: Session, office: str, after: datetime, before: datetime) -> dict[str, set[datetime]]:
+    """Return the occupied quarters of an hour of each resource (`counsellor:…`, `host:…`)."""
+    found: dict[str, set[datetime]] = defaultdict(set)
+    for resource, cell in session.execute(
+        select(Occupancy.resource, Occupancy.cell_at).where(
+            Occupancy.office == office, Occupancy.cell_at >= after, Occupancy.cell_at <= before
+        )
+    ).tuples():
+        found[resource].add(cell)
+    return found
+
+
+def host_budgets_used(session: Session, office: str, utc_day: date) -> dict[str, int]:
+    """Return how many creations and changes each host has used in that UTC day."""
+    return dict(
+        session.execute(
+            select(HostBudget.host, HostBudget.used).where(HostBudget.office == office, HostBudget.utc_day == utc_day)
+        )
+        .tuples()
+        .all()
+    )
+
+
+def fresh_references(session: Session, office: str, count: int, make: Callable[[], str]) -> list[str]:
+    """Return `count` booking references that nobody has."""
+    found: set[str] = set()
+    while len(found) < count:
+        wanted = {make() for _ in range(count - len(found))} - found
+        wanted -= set(
+            session.scalars(select(Booking.reference).where(Booking.office == office, Booking.reference.in_(wanted)))
+        )
+        found |= wanted
+    return sorted(found)
+
+
+def hold_slots(
+    session: Session, holds: Sequence[tuple[BookingRequest, str, datetime, datetime, str, str]], act: Act
+) -> list[Booking]:
+    """Take slots: (request, reference, start, end, counsellor, host) each; the requests become booked.
+
+    Raises IntegrityError, and the transaction is lost as a whole, when another runner was faster.
+    """
+    bookings = []
+    occupied = []
+    for request, reference, start, end, counsellor, host in holds:
+        booking = Booking(
+            reference=reference,
+            office=act.office,
+            request_id=request.id,
+            client_id=request.client_id,
+            start_at=start,
+            end_at=end,
+            counsellor=counsellor,
+            host=host,
+            status=BookingStatus.HELD.value,
+            revision=0,
+            held_at=act.happened_at,
+            confirmed_at=None,
+        )
+        bookings.append(booking)
+    session.add_all(bookings)
+    session.flush()
+    for booking, (request, *_rest) in zip(bookings, holds, strict=True):
+        for resource in (f"counsellor:{booking.counsellor}", f"host:{booking.host}"):
+            occupied += [
+                {"office": act.office, "resource": resource, "cell_at": cell, "booking_id": booking.id}
+                for cell in cells(booking.start_at, booking.end_at)
+            ]
+        move_request(session, request, RequestStatus.BOOKED, act, booking=booking.reference)
+    if occupied:
+        session.execute(insert(Occupancy), occupied)
+    write_audit(
+        session, [audit_row(act, "booking", b.reference, "held", new=BookingStatus.HELD.value) for b in bookings]
+    )
+    session.flush()
+    return bookings
+
+
+def stale_holds(session: Session, office: str, as_of: datetime) -> list[Booking]:
+    """Return holds whose start has passed without a verified meeting."""
+    return list(
+        session.scalars(
+            select(Booking).where(
+                Booking.office == office,
+                Booking.status == BookingStatus.HELD.value,
+                Booking.start_at <= as_of,
+            )
+        )
+    )
+
+
+def release_hold(session: Session, booking: Booking, act: Act, reason: str) -> BookingRequest:
+    """Give a hold up: its slot is free again and its request, which is returned, goes to a person."""
+    move_booking(session, booking, BookingStatus.RELEASED, act, reason)
+    request = session.get_one(BookingRequest, booking.request_id)
+    move_request(session, request, RequestStatus.IN_REVIEW, act, reason)
+    return request
+
+
+def active_starts(session: Session, office: str, clients: set[str]) -> set[tuple[str | None, datetime]]:
+    """Return (client, start in UTC) of every active booking of these people."""
+    rows = session.execute(
+        select(Booking.client_id, Booking.start_at).where(
+            Booking.office == office, Booking.status.in_([s.value for s in ACTIVE_BOOKINGS])
+        )
+    ).tuples()
+    return {(client, start) for client, start in rows if client in clients}
+
+
+def requests_to_offer(session: Session, office: str) -> list[BookingRequest]:
+    """Return rows that cannot be booked as wished and have not been offered other times yet."""
+    return list(
+        session.scalars(
+            select(BookingRequest)
+            .where(BookingRequest.office == office, BookingRequest.status == RequestStatus.TO_OFFER.value)
+            .order_by(BookingRequest.submitted_at, BookingRequest.id)
+        )
+    )

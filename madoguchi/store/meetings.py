@@ -1,0 +1,236 @@
+"""Zoom meetings of bookings: claimed before Zoom is asked, settled after, never created blindly twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Row, or_, select, update
+from sqlalchemy.orm import Session
+
+from madoguchi.domain.lifecycle import LIVE_MEETINGS, BookingStatus, MeetingStatus
+from madoguchi.store.audit import Act, audit_row, write_audit
+from madoguchi.store.models import Booking, BookingRequest, HostBudget, Meeting
+from madoguchi.store.transitions import move_booking, move_meeting
+from madoguchi.store.types import new_id
+from madoguchi.store.vault import Vault
+
+LEASE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingClaim:
+    """What creating (or finding again) one meeting needs. `look_first`: an earlier try may have reached Zoom."""
+
+    row_id: str
+    booking_id: str
+    booking: str
+    token: str
+    passcode: str
+    host: str
+    start: datetime
+    look_first: bool
+    meeting_id: str | None
+
+
+class BudgetSpent(Exception):  # noqa: N818 — the name says what happened
+    """The host may not create or change anything more in this UTC day."""
+
+
+class ClaimedElsewhere(Exception):  # noqa: N818 — the name says what happened
+    """Another runner is at work on this meeting."""
+
+
+def bookings_without_meeting(session: Session, office: str, as_of: datetime) -> list[Row[Any]]:
+    """Return id, reference, host and start of holds that still lie ahead, the earliest submitted first."""
+    return list(
+        session.execute(
+            select(Booking.id, Booking.reference, Booking.host, Booking.start_at)
+            .join(BookingRequest, BookingRequest.id == Booking.request_id)
+            .where(
+                Booking.office == office,
+                Booking.status == BookingStatus.HELD.value,
+                Booking.start_at > as_of,
+            )
+            .order_by(BookingRequest.submitted_at, Booking.id)
+        )
+    )
+
+
+def owners_of_claims(session: Session, office: str) -> list[str]:
+    """Return everybody who holds a claim on an unfinished meeting."""
+    return [
+        owner
+        for owner in session.scalars(
+            select(Meeting.claim_owner).where(Meeting.office == office, Meeting.claim_owner.is_not(None)).distinct()
+        )
+        if owner
+    ]
+
+
+def lift_claims(session: Session, act: Act, dead: list[str]) -> int:
+    """Lift the claims of runners that died or let their lease run out; the meetings stay `claimed` or `created`."""
+    result = session.execute(
+        update(Meeting)
+        .where(
+            Meeting.office == act.office,
+            Meeting.claim_owner.is_not(None),
+            or_(Meeting.claim_owner.in_(dead), Meeting.claim_until < act.recorded_at),
+        )
+        .values(claim_owner=None, claim_until=None)
+        .execution_options(synchronize_session=False)
+    )
+    return cast(CursorResult[Any], result).rowcount
+
+
+def claim_meeting(
+    session: Session, vault: Vault, booking_id: str, owner: str, act: Act, *, passcode: str, daily_limit: int
+) -> MeetingClaim:
+    """Claim the meeting of a held booking, counting one creation against its host's day.
+
+    Raises ClaimedElsewhere when another runner has it or the booking is no longer held, BudgetSpent when the host's
+    day is used up; nothing is changed then.
+    """
+    booking = session.get(Booking, booking_id, with_for_update=True)
+    if booking is None or booking.status != BookingStatus.HELD.value:
+        raise ClaimedElsewhere
+    revision = booking.revision + 1
+    meeting = session.scalar(
+        select(Meeting).where(Meeting.booking_id == booking_id, Meeting.revision == revision).with_for_update()
+    )
+    if meeting is not None and meeting.claim_owner is not None:
+        raise ClaimedElsewhere
+    known = meeting is not None and meeting.meeting_id is not None
+    if not known:
+        _spend(session, act.office, booking.host, act.recorded_at.astimezone(UTC).date(), daily_limit)
+    if meeting is None:
+        meeting = _new_meeting(vault, booking, revision, passcode, act)
+        session.add(meeting)
+        look_first = False
+        write_audit(session, [audit_row(act, "meeting", booking.reference, "claimed", new=MeetingStatus.CLAIMED.value)])
+    else:
+        look_first = not known
+    meeting.claim_owner, meeting.claim_until = owner, act.recorded_at + LEASE
+    meeting.attempts += 1
+    session.flush()
+    access = vault.open_json(meeting.sealed_access or b"", _place(meeting.id))
+    return MeetingClaim(
+        meeting.id,
+        booking.id,
+        booking.reference,
+        meeting.token,
+        access["passcode"],
+        booking.host,
+        booking.start_at,
+        look_first,
+        meeting.meeting_id,
+    )
+
+
+def _new_meeting(vault: Vault, booking: Booking, revision: int, passcode: str, act: Act) -> Meeting:
+    row_id = new_id()
+    return Meeting(
+        id=row_id,
+        office=act.office,
+        booking_id=booking.id,
+        revision=revision,
+        token=f"{booking.reference}-{row_id[-10:]}",
+        host=booking.host,
+        status=MeetingStatus.CLAIMED.value,
+        meeting_id=None,
+        sealed_access=vault.seal_json({"passcode": passcode}, _place(row_id)),
+        start_at=booking.start_at,
+        attempts=0,
+        last_code=None,
+        changed_at=act.happened_at,
+    )
+
+
+def _spend(session: Session, office: str, host: str, utc_day: date, limit: int) -> None:
+    budget = session.get(HostBudget, (office, host, utc_day), with_for_update=True)
+    if budget is None:
+        budget = HostBudget(office=office, host=host, utc_day=utc_day, used=0)
+        session.add(budget)
+    if budget.used >= limit:
+        raise BudgetSpent
+    budget.used += 1
+    session.flush()
+
+
+def spend_whole_day(session: Session, office: str, host: str, utc_day: date, limit: int) -> None:
+    """Record that Zoom says the host's day is used up, whoever used it."""
+    budget = session.get(HostBudget, (office, host, utc_day), with_for_update=True)
+    if budget is None:
+        session.add(HostBudget(office=office, host=host, utc_day=utc_day, used=limit))
+    else:
+        budget.used = max(budget.used, limit)
+
+
+def give_back(session: Session, office: str, host: str, utc_day: date) -> None:
+    """Return one creation to the host's day: the meeting was found, none was created."""
+    budget = session.get(HostBudget, (office, host, utc_day), with_for_update=True)
+    if budget is not None and budget.used > 0:
+        budget.used -= 1
+
+
+def record_created(session: Session, claim: MeetingClaim, meeting_id: str, act: Act, *, adopted: bool) -> None:
+    """Keep the id that Zoom gave, before anything else is asked of Zoom."""
+    meeting = session.get_one(Meeting, claim.row_id)
+    meeting.meeting_id = meeting_id
+    move_meeting(session, meeting, claim.booking, MeetingStatus.CREATED, act, "ADOPTED" if adopted else None)
+
+
+def forget_created(session: Session, claim: MeetingClaim, act: Act, reason: str) -> None:
+    """The meeting is gone or was deleted for being wrong: the claim starts over, looking before creating."""
+    meeting = session.get_one(Meeting, claim.row_id)
+    meeting.meeting_id = None
+    meeting.last_code = reason[:60]
+    meeting.claim_owner = meeting.claim_until = None
+    move_meeting(session, meeting, claim.booking, MeetingStatus.CLAIMED, act, reason[:60])
+
+
+def record_failure(session: Session, claim: MeetingClaim, code: str) -> None:
+    """Keep why a try failed and lift the claim; the next run goes on from there."""
+    meeting = session.get_one(Meeting, claim.row_id)
+    meeting.last_code = code[:60]
+    meeting.claim_owner = meeting.claim_until = None
+
+
+def confirm_booking(
+    session: Session, vault: Vault, claim: MeetingClaim, join_url: str, passcode: str, act: Act
+) -> Booking | None:
+    """Mark the meeting verified and its booking confirmed; None if the booking is no longer held.
+
+    The caller queues the confirmation in the same transaction.
+    """
+    meeting = session.get_one(Meeting, claim.row_id, with_for_update=True)
+    booking = session.get_one(Booking, claim.booking_id, with_for_update=True)
+    if booking.status != BookingStatus.HELD.value:
+        return None
+    meeting.sealed_access = vault.seal_json({"passcode": passcode, "join_url": join_url}, _place(meeting.id))
+    meeting.claim_owner = meeting.claim_until = meeting.last_code = None
+    move_meeting(session, meeting, claim.booking, MeetingStatus.VERIFIED, act)
+    booking.revision = meeting.revision
+    move_booking(session, booking, BookingStatus.CONFIRMED, act)
+    return booking
+
+
+def meeting_access(vault: Vault, meeting: Meeting) -> dict[str, str]:
+    """Return join URL and passcode of a verified meeting."""
+    access: dict[str, str] = vault.open_json(meeting.sealed_access or b"", _place(meeting.id))
+    return access
+
+
+def live_meeting(session: Session, booking_id: str) -> Meeting | None:
+    """Return the meeting that a booking has now."""
+    return session.scalar(
+        select(Meeting)
+        .where(Meeting.booking_id == booking_id, Meeting.status.in_([s.value for s in LIVE_MEETINGS]))
+        .order_by(Meeting.revision.desc())
+        .limit(1)
+    )
+
+
+def _place(row_id: str) -> str:
+    return f"meeting.sealed_access.{row_id}"

@@ -1,0 +1,278 @@
+"""What the outcome of a row causes: its person, consents, mails, and what waits for staff, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from madoguchi.domain.application import REASONS, Application, Flag, Outcome, Reason
+from madoguchi.domain.intake import Resolution
+from madoguchi.domain.lifecycle import RequestStatus
+from madoguchi.domain.message import IncompleteContext, MailKind, MissingPart
+from madoguchi.store import intake as store
+from madoguchi.store.audit import Act, audit_row, write_audit
+from madoguchi.store.models import Consent, StaffTask
+from madoguchi.store.outbox import NewMessage, pin_template, queue_messages
+from madoguchi.store.terms import SERVICE_TERMS, ZOOM_TERMS, terms_in_force
+from madoguchi.store.transitions import move_request
+from madoguchi.store.types import new_id
+from tasks.wiring import Run, Services
+
+REVIEW_REQUEST = "review-request"
+CALL_APPLICANT = "call-applicant"
+SWITCH_REGISTRATION = "switch-registration"
+
+_STATUS = {
+    Outcome.ACCEPT: RequestStatus.RECEIVED,
+    Outcome.NEEDS_REVIEW: RequestStatus.IN_REVIEW,
+    Outcome.REJECT: RequestStatus.REJECTED,
+    Outcome.SKIP: RequestStatus.SKIPPED,
+}
+_BASIS = {"given": "checkbox", "deemed": "preamble, Art. 6"}
+
+
+@dataclass(slots=True)
+class _Effects:
+    """Rows to write at the end of a chunk, table by table."""
+
+    updates: list[dict[str, Any]] = field(default_factory=list)
+    clients: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    consents: list[dict[str, Any]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    audit: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[NewMessage] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A staged row with its final outcome and what could be read in it."""
+
+    row: Any
+    resolution: Resolution
+    application: Application
+    findings: Sequence[Reason]
+    flags: frozenset[str]
+
+
+def settle_rows(
+    services: Services,
+    run: Run,
+    session: Session,
+    rows: Sequence[tuple[Any, Resolution]],
+    references: Sequence[str],
+) -> None:
+    """Write final outcomes of staged rows and all that they cause, in the caller's transaction.
+
+    `references` gives the reference of each position that a resolution may point to.
+    """
+    act = run.act(services)
+    effects = _Effects()
+    people = store.clients_by_number(
+        session, act.office, [bytes(row.number_index) for row, _ in rows if row.number_index]
+    )
+    for row, resolution in rows:
+        values = services.vault.open_json(row.sealed_values, f"booking_request.sealed_values.{row.id}")
+        judged = _Judged(
+            row,
+            resolution,
+            Application.from_json(values["application"]),
+            [Reason(finding) for finding in values["findings"]],
+            frozenset(row.flags) | resolution.flags,
+        )
+        client_id = _person(services, act, effects, people, judged)
+        _settle(act, effects, judged, client_id, _reference(resolution.relates_to, references))
+        if resolution.outcome == Outcome.REJECT:
+            _tell(services, act, effects, judged)
+    _write(services, session, act, effects)
+    superseded = [ref for _, resolution in rows for ref in resolution.supersedes if isinstance(ref, str)]
+    _replace(session, act, superseded)
+
+
+def _settle(act: Act, effects: _Effects, judged: _Judged, client_id: str | None, relates_to: str | None) -> None:
+    row, resolution = judged.row, judged.resolution
+    status = _status(resolution)
+    effects.updates.append(
+        {
+            "id": row.id,
+            "outcome": resolution.outcome.value,
+            "reason": resolution.reason.value if resolution.reason else None,
+            "flags": sorted(judged.flags),
+            "status": status.value,
+            "relates_to": relates_to,
+            "client_id": client_id,
+        }
+    )
+    effects.audit.append(
+        audit_row(
+            act,
+            "request",
+            row.reference,
+            "transition",
+            old=RequestStatus.STAGED.value,
+            new=status.value,
+            reason=resolution.reason,
+        )
+    )
+    if resolution.outcome == Outcome.ACCEPT:
+        effects.consents += _consents(act, row, judged.application)
+        if Flag.ONLINE_REGISTRANT in judged.flags:
+            effects.tasks.append(_task(act, SWITCH_REGISTRATION, row.reference, None))
+    elif resolution.outcome == Outcome.NEEDS_REVIEW:
+        effects.tasks.append(_task(act, REVIEW_REQUEST, row.reference, resolution.reason))
+
+
+def _status(resolution: Resolution) -> RequestStatus:
+    if resolution.reason and REASONS[resolution.reason].next_step == "alternatives_mail":
+        return RequestStatus.TO_OFFER
+    return _STATUS[resolution.outcome]
+
+
+def _reference(relates_to: int | str | None, references: Sequence[str]) -> str | None:
+    return references[relates_to] if isinstance(relates_to, int) else relates_to
+
+
+def _person(services: Services, act: Act, effects: _Effects, people: dict[bytes, str], judged: _Judged) -> str | None:
+    application = judged.application
+    named = judged.row.number_index and application.name
+    if not named or judged.resolution.outcome not in {Outcome.ACCEPT, Outcome.NEEDS_REVIEW}:
+        return None
+    number = bytes(judged.row.number_index)
+    known = people.get(number)
+    if known:
+        return known
+    row_id = new_id()
+    personal = {
+        "name": application.name,
+        "kana": application.kana,
+        "job_seeker_number": application.job_seeker_number,
+    }
+    effects.clients[number] = {
+        "id": row_id,
+        "office": act.office,
+        "number_index": number,
+        "sealed_personal": services.vault.seal_json(personal, f"client.sealed_personal.{row_id}"),
+        "created_at": act.happened_at,
+    }
+    people[number] = row_id
+    return row_id
+
+
+def _consents(act: Act, row: Any, application: Application) -> list[dict[str, Any]]:
+    """Two deemed consents, kept apart: to the office's terms by applying (Art. 6), to Zoom's by applying and using."""
+    return [
+        {
+            "id": new_id(),
+            "office": act.office,
+            "request_id": row.id,
+            "document": document,
+            "basis": basis,
+            "channel": f"form:{row.source}",
+            "consented_at": row.submitted_at,
+            "recorded_at": act.recorded_at,
+        }
+        for document, basis in (
+            (SERVICE_TERMS, _BASIS[application.consent]),
+            (ZOOM_TERMS, "Art. 4, by applying and using"),
+        )
+    ]
+
+
+def _task(act: Act, kind: str, subject: str, reason: str | None) -> dict[str, Any]:
+    return {
+        "id": new_id(),
+        "office": act.office,
+        "kind": kind,
+        "subject": subject,
+        "reason": reason,
+        "opened_at": act.happened_at,
+    }
+
+
+def _tell(services: Services, act: Act, effects: _Effects, judged: _Judged) -> None:
+    """Ask the applicant for what is missing, by mail or, without a usable address, by telephone through staff."""
+    reason = judged.resolution.reason
+    step = REASONS[reason].next_step if reason else "none"
+    if step == "none":
+        return
+    application, row = judged.application, judged.row
+    if not mailable(application, judged.flags):
+        effects.tasks.append(_task(act, CALL_APPLICANT, row.reference, reason))
+        return
+    if step == "incomplete_mail":
+        parts = {part.value for part in MissingPart}
+        context = IncompleteContext(
+            recipient_name=application.name or "",
+            missing=tuple(MissingPart(f.value) for f in judged.findings if f.value in parts),
+            reference=row.reference,
+            revision=1,
+        )
+        effects.messages.append(
+            NewMessage(
+                kind=MailKind.INCOMPLETE,
+                subject=row.reference,
+                revision=1,
+                recipient=application.email or "",
+                context=context.to_json(),
+                template_version=services.templates.version(MailKind.INCOMPLETE),
+                due_at=act.happened_at,
+                request_id=row.id,
+            )
+        )
+
+
+def mailable(application: Application, flags: frozenset[str]) -> bool:
+    """Tell whether the address may be written to: there is one, and nothing about it is in doubt."""
+    return bool(application.email) and Flag.EMAIL_DOUBTFUL not in flags
+
+
+def _write(services: Services, session: Session, act: Act, effects: _Effects) -> None:
+    store.add_clients(session, list(effects.clients.values()))
+    store.finish_rows(session, effects.updates)
+    _write_consents(session, act, effects.consents)
+    if effects.tasks:
+        session.execute(insert(StaffTask), effects.tasks)
+    if effects.messages:
+        pin_templates(services, session, {message.kind for message in effects.messages})
+        queue_messages(session, services.vault, effects.messages, act, services.office.mail_domain)
+    write_audit(session, effects.audit)
+
+
+def _write_consents(session: Session, act: Act, rows: list[dict[str, Any]]) -> None:
+    """A consent names the version that was in force when the application was sent, not when it was read."""
+    in_force: dict[tuple[str, datetime], str] = {}
+    for row in rows:
+        # Versions change at midnight: looking one up once a day is enough.
+        day = row["consented_at"].replace(minute=0, second=0, microsecond=0)
+        key = (row["document"], day)
+        if key not in in_force:
+            in_force[key] = terms_in_force(session, act.office, row["document"], row["consented_at"]).id
+        row["terms_id"] = in_force[key]
+    if rows:
+        session.execute(insert(Consent), rows)
+
+
+def pin_templates(services: Services, session: Session, kinds: set[MailKind]) -> Mapping[MailKind, str]:
+    """Keep the present template version of each kind and return it: queued mail goes out as it was meant."""
+    versions = {}
+    for kind in kinds:
+        versions[kind] = services.templates.version(kind)
+        pin_template(session, kind, versions[kind], services.templates.bundle(kind), services.clock())
+    return versions
+
+
+def _replace(session: Session, act: Act, references: Sequence[str]) -> None:
+    replaceable = {
+        RequestStatus.RECEIVED,
+        RequestStatus.WAITING,
+        RequestStatus.IN_REVIEW,
+        RequestStatus.REJECTED,
+        RequestStatus.TO_OFFER,
+    }
+    for request in store.requests_by_reference(session, act.office, references):
+        if RequestStatus(request.status) in replaceable:
+            move_request(session, request, RequestStatus.REPLACED, act, "SUPERSEDED")

@@ -1,0 +1,162 @@
+"""The services of a process, built once from the settings; tests put their own in place with `use_services`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from madoguchi.adapters.form_export import load_mapping
+from madoguchi.adapters.smtp import Mailer
+
+from config.settings import ROOT, Settings, SettingsError, load_settings
+from madoguchi.adapters.holidays import is_public_holiday
+from madoguchi.adapters.mail_templates import TemplateStore
+from madoguchi.adapters.processes import is_alive, owner_token
+from madoguchi.adapters.terms_files import TermsFileError, read_terms
+from madoguchi.adapters.zoom import ZoomClient
+from madoguchi.domain.calendar import OfficeCalendar
+from madoguchi.domain.intake import FormMapping
+from madoguchi.domain.office import Office
+from madoguchi.store.audit import Act
+from madoguchi.store.database import Database
+from madoguchi.store.terms import TermsFacts, register_terms
+from madoguchi.store.vault import Vault, VaultError, open_vault, parse_master_keys
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that tasks work with. `clock` is the only clock; `zoom` and `mailer` are made on first use."""
+
+    office: Office
+    calendar: OfficeCalendar
+    database: Database
+    vault: Vault
+    templates: TemplateStore
+    mappings: Mapping[str, FormMapping]
+    inbox: Path
+    clock: Callable[[], datetime]
+    owner: str
+    make_zoom: Callable[[], ZoomClient]
+    make_mailer: Callable[[], Mailer]
+    join_hosts: tuple[str, ...]
+    is_alive: Callable[[str], bool | None] = is_alive
+
+    def dead_among(self, owners: list[str]) -> list[str]:
+        """Return the claim owners whose process is certainly gone."""
+        return [owner for owner in owners if owner != self.owner and self.is_alive(owner) is False]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a flow. Business time starts at `as_of` and goes on with the clock."""
+
+    flow: str
+    as_of: datetime
+    started_at: datetime
+    prefect_run: str | None = None
+    record_id: str = ""
+    actor: str = ""
+
+    def at(self, now: datetime) -> datetime:
+        """Return the business time of the clock's `now`."""
+        return self.as_of + (now - self.started_at)
+
+    def act(self, services: Services) -> Act:
+        """Return the circumstances of a change made now."""
+        now = services.clock()
+        actor = self.actor or f"flow:{self.flow}"
+        return Act(services.office.code, actor, self.prefect_run, self.at(now), now)
+
+
+def real_clock() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
+def build_services(settings: Settings) -> Services:
+    """Build the services, bring the database to the newest level and record the terms.
+
+    Raises SettingsError with the remedy when something in the settings cannot be used.
+    """
+    office = settings.office
+    database = Database(settings.resolved_database_url)
+    database.migrate()
+    try:
+        masters = parse_master_keys(settings.keys_text)
+        with database.write() as session:
+            vault = open_vault(session, masters, real_clock())
+            register_terms(
+                session,
+                office.code,
+                [
+                    TermsFacts(v.document, v.code, v.sha256, v.enacted_on, v.effective_at, v.url)
+                    for v in read_terms(settings.terms_dir)
+                ],
+            )
+    except (VaultError, TermsFileError) as error:
+        raise SettingsError([str(error)]) from None
+    mappings = {path.stem: load_mapping(path) for path in sorted(settings.forms_dir.glob("*.toml"))}
+    return Services(
+        office=office,
+        calendar=OfficeCalendar(office, is_public_holiday),
+        database=database,
+        vault=vault,
+        templates=TemplateStore(ROOT / "templates"),
+        mappings=mappings,
+        inbox=settings.resolved_inbox_dir,
+        clock=real_clock,
+        owner=owner_token(),
+        make_zoom=lambda: _zoom(settings),
+        make_mailer=lambda: _mailer(settings),
+        join_hosts=("zoom.us", "zoom.example.jp") if settings.is_sandbox else ("zoom.us",),
+    )
+
+
+def _zoom(settings: Settings) -> ZoomClient:
+    token_url, api_url, account_id, client_id, client_secret = settings.zoom_access()
+    limits = settings.office.zoom
+    return ZoomClient(
+        token_url,
+        api_url,
+        account_id,
+        client_id,
+        client_secret,
+        clock=real_clock,
+        create_per_second=limits.create_per_second,
+        read_per_second=limits.read_per_second,
+    )
+
+
+def _mailer(settings: Settings) -> Mailer:
+    smtp = settings.smtp
+    return Mailer(
+        smtp.host,
+        smtp.port,
+        smtp.user,
+        smtp.password.get_secret_value(),
+        settings.smtp_security(),
+        smtp.ca_file,
+    )
+
+
+_lock = threading.Lock()
+_services: Services | None = None
+
+
+def services() -> Services:
+    """Return the services of this process."""
+    global _services  # noqa: PLW0603 — the one place where a process keeps its wiring
+    with _lock:
+        if _services is None:
+            _services = build_services(load_settings())
+        return _services
+
+
+def use_services(new: Services | None) -> None:
+    """Put other services in place; None makes the next call build them again."""
+    global _services  # noqa: PLW0603 — see services()
+    with _lock:
+        _services = new
