@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 from collections import Counter
@@ -12,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from madoguchi.adapters.form_export import Export, RawRow, open_export
-from madoguchi.adapters.mail_address_syntax import address_is_valid
 from sqlalchemy.orm import Session
 
+from madoguchi.adapters.form_export import Export, RawRow, open_export
+from madoguchi.adapters.mail_address_syntax import is_valid_address
 from madoguchi.domain.application import Application, Outcome, RowResult
 from madoguchi.domain.intake import (
     Candidate,
@@ -35,6 +34,7 @@ from tasks.wiring import Run, Services
 
 STAGE_CHUNK = 1000
 FINISH_CHUNK = 2000
+LISTED = 500
 
 
 @dataclass(slots=True)
@@ -47,6 +47,8 @@ class FileReport:
     new: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     unknown_columns: tuple[str, ...] = ()
+    listed: list[tuple[int, str, str]] = field(default_factory=list)
+    """Row number, outcome and reason of new rows that were not simply accepted; the first ones."""
 
     def counts(self) -> dict[str, int]:
         """Return the counts that the record keeps of the file."""
@@ -79,6 +81,7 @@ def receive_export(services: Services, run: Run, path: Path, mapping: FormMappin
             raise RuntimeError(f"{mapping.source}: rows in and outcomes differ; nothing is lost, the file stays open")
         with services.database.write() as session:
             store.complete_file(session, file.id, report.counts(), services.clock())
+            report.listed = store.rows_to_look_at(session, file.id, LISTED)
     return report
 
 
@@ -100,7 +103,7 @@ def _stage_new_rows(
             mapping=mapping,
             calendar=services.calendar,
             as_of=run.as_of,
-            address_is_valid=address_is_valid,
+            address_is_valid=is_valid_address,
             extra_columns=raw.extra_columns,
         )
         chunk.append(_staged(services, mapping, file_id, raw, occurrence, result))
@@ -280,8 +283,3 @@ def _standing(row: Any, as_of: datetime) -> Literal["live", "waiting", "in_revie
 
 def _starts(wishes: list[str]) -> tuple[datetime, ...]:
     return tuple(datetime.fromisoformat(wish) for wish in wishes)
-
-
-def file_reference(path: Path) -> str:
-    """Return a short name for a file that tells nothing of its content: for messages about unreadable ones."""
-    return hashlib.sha256(str(path).encode()).hexdigest()[:8]

@@ -39,7 +39,6 @@ class ScheduleReport:
     offered: int = 0
     waiting: int = 0
     lapsed: int = 0
-    released: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,21 @@ class _Free:
 
     def places(self, start: datetime) -> int:
         return min(len(self.counsellors.get(start, ())), len(self.hosts.get(start, ())))
+
+
+def release_expired_holds(services: Services, run: Run) -> list[str]:
+    """Give up holds whose session began without a verified meeting and return their references.
+
+    Nobody was told of them; the office failed here, so their applicants go to a person at once.
+    """
+    released = []
+    with services.database.write() as session:
+        act = run.act(services)
+        for booking in store.stale_holds(session, act.office, run.as_of):
+            request = store.release_hold(session, booking, act, "NO_MEETING_IN_TIME")
+            open_staff_task(session, act, REVIEW_REQUEST, request.reference, "NO_MEETING_IN_TIME")
+            released.append(booking.reference)
+    return released
 
 
 def schedule_requests(services: Services, run: Run) -> ScheduleReport:
@@ -80,7 +94,6 @@ class _Round:
     report: ScheduleReport = field(default_factory=ScheduleReport)
 
     def go(self) -> ScheduleReport:
-        self._release_stale_holds()
         requests = store.open_requests(self.session, self.act.office)
         wanted = self._wanted(requests)
         free = self._free()
@@ -88,13 +101,6 @@ class _Round:
         self._hold(requests, starts, free)
         self._tell_the_rest([r for r in requests if r.reference not in starts], wanted)
         return self.report
-
-    def _release_stale_holds(self) -> None:
-        """A session that begins without a meeting is the office's failure: its applicant goes to a person at once."""
-        for booking in store.stale_holds(self.session, self.act.office, self.run.as_of):
-            request = store.release_hold(self.session, booking, self.act, "NO_MEETING_IN_TIME")
-            open_staff_task(self.session, self.act, REVIEW_REQUEST, request.reference, "NO_MEETING_IN_TIME")
-            self.report.released.append(booking.reference)
 
     def _wanted(self, requests: Sequence[BookingRequest]) -> dict[str, tuple[datetime, ...]]:
         """Return the wishes that can still be booked, by reference: by the day before (Art. 6(1)), no slot twice."""

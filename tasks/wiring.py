@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from madoguchi.adapters.form_export import load_mapping
 from madoguchi.adapters.smtp import Mailer
 
 from config.settings import ROOT, Settings, SettingsError, load_settings
+from madoguchi.adapters.form_export import load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.adapters.mail_templates import TemplateStore
 from madoguchi.adapters.processes import is_alive, owner_token
@@ -19,11 +19,15 @@ from madoguchi.adapters.terms_files import TermsFileError, read_terms
 from madoguchi.adapters.zoom import ZoomClient
 from madoguchi.domain.calendar import OfficeCalendar
 from madoguchi.domain.intake import FormMapping
+from madoguchi.domain.meeting import LOOPBACK_HOSTS, ZOOM_JOIN_HOSTS
 from madoguchi.domain.office import Office
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database
 from madoguchi.store.terms import TermsFacts, register_terms
 from madoguchi.store.vault import Vault, VaultError, open_vault, parse_master_keys
+
+SANDBOX_JOIN_HOSTS = ("zoom.example.jp", "example.com", *sorted(LOOPBACK_HOSTS))
+"""Where the links of a stand-in Zoom may lead; none of them is a real meeting."""
 
 
 @dataclass(frozen=True)
@@ -98,20 +102,21 @@ def build_services(settings: Settings) -> Services:
             )
     except (VaultError, TermsFileError) as error:
         raise SettingsError([str(error)]) from None
+    join_hosts = (*ZOOM_JOIN_HOSTS, *SANDBOX_JOIN_HOSTS) if settings.is_sandbox else ZOOM_JOIN_HOSTS
     mappings = {path.stem: load_mapping(path) for path in sorted(settings.forms_dir.glob("*.toml"))}
     return Services(
         office=office,
         calendar=OfficeCalendar(office, is_public_holiday),
         database=database,
         vault=vault,
-        templates=TemplateStore(ROOT / "templates"),
+        templates=TemplateStore(ROOT / "templates", join_hosts=join_hosts),
         mappings=mappings,
         inbox=settings.resolved_inbox_dir,
         clock=real_clock,
         owner=owner_token(),
         make_zoom=lambda: _zoom(settings),
         make_mailer=lambda: _mailer(settings),
-        join_hosts=("zoom.us", "zoom.example.jp") if settings.is_sandbox else ("zoom.us",),
+        join_hosts=join_hosts,
     )
 
 

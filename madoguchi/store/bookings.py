@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS, BookingStatus, RequestStatus
@@ -161,3 +161,28 @@ def requests_to_offer(session: Session, office: str) -> list[BookingRequest]:
             .order_by(BookingRequest.submitted_at, BookingRequest.id)
         )
     )
+
+
+def free_hosts(session: Session, booking: Booking, hosts: Sequence[str]) -> list[str]:
+    """Return which hosts are free during a booking, in the given order."""
+    taken = set(
+        session.scalars(
+            select(Occupancy.resource).where(
+                Occupancy.office == booking.office, Occupancy.cell_at.in_(cells(booking.start_at, booking.end_at))
+            )
+        )
+    )
+    return [host for host in hosts if f"host:{host}" not in taken]
+
+
+def change_host(session: Session, booking: Booking, host: str, act: Act) -> None:
+    """Move a hold to another Zoom host; nobody has been told anything yet."""
+    session.execute(
+        update(Occupancy)
+        .where(Occupancy.booking_id == booking.id, Occupancy.resource == f"host:{booking.host}")
+        .values(resource=f"host:{host}")
+        .execution_options(synchronize_session=False)
+    )
+    write_audit(session, [audit_row(act, "booking", booking.reference, "host", old=booking.host, new=host)])
+    booking.host = host
+    session.flush()

@@ -209,3 +209,14 @@ def taken_references(session: Session, office: str, references: Sequence[str]) -
             )
         )
     return found
+
+
+def rows_to_look_at(session: Session, file_id: str, limit: int) -> list[tuple[int, str, str]]:
+    """Return row number, outcome and reason of a file's own rows that were not simply accepted, the first `limit`."""
+    rows = session.execute(
+        select(BookingRequest.row_number, BookingRequest.outcome, BookingRequest.reason)
+        .where(BookingRequest.file_id == file_id, BookingRequest.outcome.in_(("needs_review", "reject")))
+        .order_by(BookingRequest.row_number)
+        .limit(limit)
+    ).tuples()
+    return [(number, outcome, reason or "") for number, outcome, reason in rows]

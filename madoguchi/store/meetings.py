@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import LIVE_MEETINGS, BookingStatus, MeetingStatus
 from madoguchi.store.audit import Act, audit_row, write_audit
+from madoguchi.store.bookings import host_budgets_used
 from madoguchi.store.models import Booking, BookingRequest, HostBudget, Meeting
 from madoguchi.store.transitions import move_booking, move_meeting
 from madoguchi.store.types import new_id
@@ -110,7 +111,8 @@ def claim_meeting(
         look_first = False
         write_audit(session, [audit_row(act, "meeting", booking.reference, "claimed", new=MeetingStatus.CLAIMED.value)])
     else:
-        look_first = not known
+        look_first = not known and meeting.attempts > 0
+        meeting.host = booking.host
     meeting.claim_owner, meeting.claim_until = owner, act.recorded_at + LEASE
     meeting.attempts += 1
     session.flush()
@@ -190,11 +192,32 @@ def forget_created(session: Session, claim: MeetingClaim, act: Act, reason: str)
     move_meeting(session, meeting, claim.booking, MeetingStatus.CLAIMED, act, reason[:60])
 
 
-def record_failure(session: Session, claim: MeetingClaim, code: str) -> None:
-    """Keep why a try failed and lift the claim; the next run goes on from there."""
+def record_failure(session: Session, claim: MeetingClaim, code: str, *, nothing_made: bool = False) -> None:
+    """Keep why a try failed and lift the claim; the next try goes on from there.
+
+    `nothing_made`: Zoom certainly made nothing in any try so far, so the next one need not look first.
+    """
     meeting = session.get_one(Meeting, claim.row_id)
     meeting.last_code = code[:60]
     meeting.claim_owner = meeting.claim_until = None
+    if nothing_made:
+        meeting.attempts = 0
+
+
+def is_untouched(session: Session, booking_id: str) -> bool:
+    """Tell whether no try for this booking can have left a meeting at Zoom."""
+    meeting = live_meeting(session, booking_id)
+    return meeting is None or (meeting.meeting_id is None and meeting.attempts == 0)
+
+
+def used_today(session: Session, act: Act) -> dict[str, int]:
+    """Return what each host has used of the present UTC day."""
+    return host_budgets_used(session, act.office, act.recorded_at.astimezone(UTC).date())
+
+
+def meeting_id_of(session: Session, claim: MeetingClaim) -> str:
+    """Return the id that was kept for a claim."""
+    return session.get_one(Meeting, claim.row_id).meeting_id or ""
 
 
 def confirm_booking(

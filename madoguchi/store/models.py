@@ -273,6 +273,7 @@ class OutboxMessage(Base):
     claim_owner: Mapped[str | None] = mapped_column(String(120))
     claim_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
+    attempted_at: Mapped[datetime | None]
     message_id: Mapped[str] = mapped_column(String(120))
     sent_at: Mapped[datetime | None]
     queued_at: Mapped[datetime]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from madoguchi.domain.message import MailKind, MessageStatus, message_id, message_key
 from madoguchi.store.audit import Act, audit_row, write_audit
-from madoguchi.store.models import Booking, MailTemplate, OutboxMessage
+from madoguchi.store.models import Booking, BookingRequest, MailTemplate, OutboxMessage
 from madoguchi.store.types import new_id
 from madoguchi.store.vault import Vault
 
@@ -145,11 +145,11 @@ def recover_stale(session: Session, act: Act, dead: Sequence[str]) -> list[str]:
 
 
 def claim_due(
-    session: Session, office: str, owner: str, *, as_of: datetime, now: datetime, limit: int
+    session: Session, office: str, owner: str, *, as_of: datetime, now: datetime, tried_before: datetime, limit: int
 ) -> list[Row[Any]]:
     """Claim up to `limit` messages that are due at `as_of` and nobody holds; return what sending them needs.
 
-    The lease runs by the clock (`now`), not by business time.
+    The lease and `tried_before` go by the clock, not by business time: what was tried since is left for later.
     """
     ids = list(
         session.scalars(
@@ -160,6 +160,7 @@ def claim_due(
                 text("outbox_message.status IN ('queued', 'retrying')"),
                 OutboxMessage.due_at <= as_of,
                 OutboxMessage.claim_owner.is_(None),
+                or_(OutboxMessage.attempted_at.is_(None), OutboxMessage.attempted_at < tried_before),
             )
             .order_by(OutboxMessage.due_at, OutboxMessage.id)
             .limit(limit)
@@ -194,8 +195,9 @@ def _for_sending() -> Any:
             Booking.reference.label("booking"),
             Booking.status.label("booking_status"),
             Booking.revision.label("booking_revision"),
-            Booking.start_at.label("booking_start"),
+            BookingRequest.status.label("request_status"),
         )
+        .join(BookingRequest, BookingRequest.id == message.request_id, isouter=True)
         .join(Booking, Booking.id == message.booking_id, isouter=True)
         .order_by(message.due_at, message.id)
     )
@@ -229,6 +231,7 @@ def settle(session: Session, act: Act, outcomes: Sequence[Settled], owner: str |
         }
         if outcome.attempted:
             values["attempts"] = OutboxMessage.attempts + 1
+            values["attempted_at"] = act.recorded_at
         if outcome.new == MessageStatus.SENT:
             values["sent_at"] = act.happened_at
         conditions = [OutboxMessage.id == outcome.id, OutboxMessage.status == outcome.old.value]

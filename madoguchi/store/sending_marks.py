@@ -7,7 +7,6 @@ read again inside the same transaction. That is why at most one message a runner
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
@@ -53,7 +52,8 @@ class SendingMarks:
             if sending is not None:
                 row_id, kind, old = sending
                 result = self._connection.execute(
-                    self._mark_sending[kind], {"row": row_id, "owner": self._owner, "at": act.happened_at}
+                    self._mark_sending[kind],
+                    {"row": row_id, "owner": self._owner, "at": act.happened_at, "now": act.recorded_at},
                 )
                 allowed = result.rowcount == 1
                 if allowed:
@@ -93,6 +93,7 @@ def _sending_statement(kind: MailKind) -> Any:
         .values(
             status=MessageStatus.SENDING.value,
             attempts=OutboxMessage.attempts + 1,
+            attempted_at=bindparam("now", type_=OutboxMessage.attempted_at.type),
             changed_at=bindparam("at", type_=OutboxMessage.changed_at.type),
         )
         .execution_options(synchronize_session=False)
@@ -113,8 +114,3 @@ def _sent_statement() -> Any:
         )
         .execution_options(synchronize_session=False)
     )
-
-
-def stamp(act: Act, at: datetime, now: datetime) -> Act:
-    """Return the same circumstances at another moment."""
-    return Act(act.office, act.actor, act.run, at, now)

@@ -1,0 +1,36 @@
+"""What is due goes out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas import State
+from prefect.runtime import flow_run
+
+from tasks import steps
+from tasks.reporting import begin, finish, lacking_messages, messages_report, run_name
+from tasks.summary import Summary
+
+
+@flow(
+    name="deliver-messages",
+    flow_run_name=lambda: run_name("deliver-messages"),
+    description="送る時刻になったお知らせを送ります。途中で止まった分も引き継ぎます。",
+    timeout_seconds=3600,
+    persist_result=False,
+)
+async def deliver_messages(as_of: datetime | None = None) -> State[Any]:
+    """送る時刻になったお知らせを送ります。途中で止まった分も引き継ぎます。
+
+    同じお知らせを二度送ることはありません。届いたかどうか分からないものは、職員の確認を待ちます。
+
+    Args:
+        as_of: この時点のものとして処理します。空のときは今です。
+    """
+    run = begin("deliver-messages", as_of, flow_run.id)
+    summary = Summary()
+    delivered = steps.deliver_messages(run)
+    summary.lacking(lacking_messages(delivered))
+    return await finish(run, summary, messages_report(summary, delivered))

@@ -1,0 +1,52 @@
+"""From form exports to confirmed sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.client.schemas import State
+from prefect.runtime import flow_run
+
+from tasks import steps
+from tasks.reporting import begin, finish, lacking_files, lacking_meetings, lacking_messages, requests_report, run_name
+from tasks.summary import Summary
+
+
+@flow(
+    name="process-requests",
+    flow_run_name=lambda: run_name("process-requests"),
+    description="申込みフォームの書き出しを読み込み、枠を決め、Zoomミーティングを作り、お知らせを送ります。",
+    timeout_seconds=3600,
+    persist_result=False,
+)
+async def process_requests(
+    path: str | None = None,
+    source: Literal["google", "logo", "microsoft"] | None = None,
+    as_of: datetime | None = None,
+) -> State[Any]:
+    """申込みフォームの書き出しを読み込み、枠を決め、Zoomミーティングを作り、お知らせを送ります。
+
+    何度実行しても、まだ済んでいないことだけを行います。途中で失敗したときは、もう一度実行してください。
+
+    Args:
+        path: 読み込むファイル。空のときは受信フォルダーにあるものをすべて読みます。
+        source: フォームの種類。空のときは見出しから判断します。
+        as_of: この時点のものとして処理します。空のときは今です。
+    """
+    run = begin("process-requests", as_of, flow_run.id)
+    summary = Summary()
+
+    received = steps.receive_exports(run, path, source)
+    # Undo first: a hold whose session began without a meeting frees its slot before slots are given out.
+    released = steps.release_expired_holds(run)
+    scheduled = steps.schedule_requests(run)
+    made = steps.create_meetings(run)
+    delivered = steps.deliver_messages(run)
+
+    summary.lacking(lacking_files(received))
+    summary.lacking(lacking_meetings(made))
+    summary.lacking(lacking_messages(delivered))
+    report = requests_report(summary, received, released, scheduled, made, delivered)
+    return await finish(run, summary, report)

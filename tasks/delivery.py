@@ -1,0 +1,287 @@
+"""Due messages go out over one connection: claimed in batches, marked one by one around the final dot."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from madoguchi.adapters.calendar_file import session_calendar
+from madoguchi.adapters.mail_message import MailBuildError, build_mail
+from madoguchi.adapters.smtp import MailConfigError, MailRejected, MailRetryable, MailSession, MailUncertain
+
+from madoguchi.adapters.mail_templates import MailTemplateError
+from madoguchi.domain.calendar import SESSION
+from madoguchi.domain.message import (
+    KINDS,
+    ConfirmedContext,
+    MailContext,
+    MailKind,
+    MessageStatus,
+    context_from_json,
+)
+from madoguchi.store import outbox as store
+from madoguchi.store.outbox import Settled
+from madoguchi.store.runs import open_staff_task
+from madoguchi.store.sending_marks import SendingMarks
+from tasks.wiring import Run, Services
+
+BATCH = 200
+_CONNECTION_TRIES = 3
+
+UNCERTAIN_MESSAGE = "uncertain-message"
+FAILED_MESSAGE = "failed-message"
+UNSENT_MESSAGE = "unsent-message"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class DeliveryReport:
+    """What one round of delivery did: messages by status, and those that are not settled, each with a reason code."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    incomplete: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    """A claimed message, built."""
+
+    row: Any
+    kind: MailKind
+    recipient: str
+    data: bytes
+
+
+class _Stop(Exception):  # noqa: N818 — named by what happens
+    """The relay cannot be used in this run; the rest waits for the next one."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def deliver_messages(services: Services, run: Run) -> DeliveryReport:
+    """Send every due message once and settle it; what dead runners left is settled first.
+
+    Never repeats a message whose final dot may have been given: that one is uncertain and waits for a person.
+    """
+    round_ = _Round(services, run)
+    round_.recover()
+    stopped = round_.send_all()
+    round_.report_unsettled(stopped)
+    return round_.report
+
+
+class _Round:
+    def __init__(self, services: Services, run: Run) -> None:
+        self._services = services
+        self._run = run
+        self.report = DeliveryReport()
+        self._bundles: dict[tuple[str, str], dict[str, str]] = {}
+        self._pending_sent: list[str] = []
+        self._broken_connections = 0
+
+    def recover(self) -> None:
+        act = self._run.act(self._services)
+        with self._services.database.write() as session:
+            dead = self._services.dead_among(store.owners_of_claims(session, act.office))
+            for row_id in store.recover_stale(session, act, dead):
+                open_staff_task(session, act, UNCERTAIN_MESSAGE, row_id, "RUNNER_DIED")
+                self._count(row_id, MessageStatus.UNCERTAIN, "RUNNER_DIED")
+
+    def send_all(self) -> str | None:
+        """Send batch after batch; return why it stopped early, if it did."""
+        batch = self._claim()
+        if not batch:
+            return None
+        try:
+            with (
+                self._services.make_mailer().session() as relay,
+                SendingMarks(self._services.database, self._services.owner) as marks,
+            ):
+                try:
+                    while batch:
+                        for mail in self._built(batch):
+                            self._send(relay, marks, mail)
+                        batch = self._claim()
+                finally:
+                    self._record_sent(marks)
+        except _Stop as stop:
+            return stop.code
+        except (MailConfigError, MailRetryable) as error:
+            return error.code
+        finally:
+            with self._services.database.write() as session:
+                store.release_claims(session, self._services.office.code, self._services.owner)
+        return None
+
+    def _claim(self) -> list[Any]:
+        now = self._services.clock()
+        with self._services.database.write() as session:
+            batch = store.claim_due(
+                session,
+                self._services.office.code,
+                self._services.owner,
+                as_of=self._run.at(now),
+                now=now,
+                limit=BATCH,
+                tried_before=self._run.started_at,
+            )
+            wanted = {(row.kind, row.template_version) for row in batch} - self._bundles.keys()
+            self._bundles |= store.template_bundles(session, wanted)
+        return batch
+
+    def _built(self, batch: list[Any]) -> Iterator[_Mail]:
+        """Build what may be sent; suppress, with its reason, what may not be any more."""
+        for row in batch:
+            opened = self._services.vault.open_json(row.sealed_context, f"outbox_message.sealed_context.{row.id}")
+            kind = MailKind(row.kind)
+            try:
+                context = context_from_json(kind, opened["context"])
+                reason = self._why_not(row, kind, context)
+                data = None if reason else self._build(row, kind, context, opened["to"])
+            except (MailTemplateError, MailBuildError, ValueError):
+                self._settle(_Mail(row, kind, "", b""), MessageStatus(row.status), MessageStatus.FAILED, "NOT_BUILT")
+                continue
+            if data is None:
+                self._suppress(row, str(reason))
+            else:
+                yield _Mail(row, kind, opened["to"], data)
+
+    def _why_not(self, row: Any, kind: MailKind, context: MailContext) -> str | None:
+        """Return why a message must not go out any more: the state is read again at the moment of sending."""
+        needed = KINDS[kind].needs_booking_status
+        if needed and row.booking_status not in needed:
+            return f"BOOKING_{str(row.booking_status).upper()}"
+        if needed and row.booking_revision != row.revision:
+            return "BOOKING_CHANGED"
+        if row.not_after and row.not_after <= self._run.as_of:
+            return "START_PASSED"
+        if isinstance(context, ConfirmedContext) and not context.join_url:
+            return "NO_JOIN_URL"
+        outdated = {"replaced"} | ({"booked"} if kind == MailKind.ALTERNATIVES else set())
+        return f"REQUEST_{row.request_status.upper()}" if row.request_status in outdated else None
+
+    def _build(self, row: Any, kind: MailKind, context: MailContext, recipient: str) -> bytes:
+        office = self._services.office
+        bundle = self._bundles[kind.value, row.template_version]
+        rendered = self._services.templates.render(kind, context, office, bundle)
+        now = self._services.clock()
+        calendar = None
+        if isinstance(context, ConfirmedContext):
+            calendar = session_calendar(
+                uid=f"{context.reference}@{office.mail_domain}",
+                sequence=context.revision - 1,
+                method=KINDS[kind].calendar_method or "PUBLISH",
+                start=context.start,
+                end=context.start + SESSION,
+                stamp=now,
+                summary="オンライン職業相談（Zoom）",
+                description=f"{office.name}\nお問い合わせ・キャンセルはお電話で: {office.telephone}",
+                url=context.join_url,
+            )
+        return build_mail(
+            rendered=rendered,
+            sender=office.mail_from,
+            sender_name=office.name,
+            recipient=recipient,
+            message_id=row.message_id,
+            date=now,
+            calendar=calendar,
+            calendar_method=KINDS[kind].calendar_method,
+        )
+
+    def _send(self, relay: MailSession, marks: SendingMarks, mail: _Mail) -> None:
+        """Send one: envelope, then the mark `sending`, then the body. Settles every outcome but a broken relay."""
+        status = MessageStatus(mail.row.status)
+        try:
+            relay.begin(self._services.office.mail_from, mail.recipient)
+        except MailRejected as error:
+            self._settle(mail, status, MessageStatus.FAILED, error.code)
+            return
+        except MailRetryable as error:
+            self._settle_retry(mail, status, error.code)
+            self._reconnect(relay)
+            return
+        act = self._run.act(self._services)
+        sent, self._pending_sent = self._pending_sent, []
+        if not marks.mark(act, sent=sent, sending=(mail.row.id, mail.kind, mail.row.status)):
+            # Between claim and now somebody cancelled or moved the booking: the next claim will say so.
+            relay.abort()
+            self._reconnect(relay)
+            return
+        self._finish(relay, mail)
+
+    def _finish(self, relay: MailSession, mail: _Mail) -> None:
+        sending = MessageStatus.SENDING
+        try:
+            relay.finish(mail.data)
+        except MailUncertain as error:
+            self._settle(mail, sending, MessageStatus.UNCERTAIN, error.code)
+        except MailRejected as error:
+            self._settle(mail, sending, MessageStatus.FAILED, error.code)
+        except MailRetryable as error:
+            self._settle_retry(mail, sending, error.code)
+        else:
+            self._pending_sent.append(mail.row.id)
+            self.report.counts[MessageStatus.SENT.value] += 1
+            self._broken_connections = 0
+            return
+        self._reconnect(relay)
+
+    def _reconnect(self, relay: MailSession) -> None:
+        """Open a new connection where the old one is dead; stop the run when the relay keeps failing."""
+        if relay.is_usable:
+            return
+        self._broken_connections += 1
+        if self._broken_connections >= _CONNECTION_TRIES:
+            raise _Stop("SMTP_UNUSABLE")
+        relay.reconnect()
+
+    def _settle_retry(self, mail: _Mail, old: MessageStatus, code: str) -> None:
+        used_up = mail.row.attempts + 1 >= self._services.office.max_send_attempts
+        self._settle(mail, old, MessageStatus.FAILED if used_up else MessageStatus.RETRYING, code)
+
+    def _settle(self, mail: _Mail, old: MessageStatus, new: MessageStatus, code: str) -> None:
+        log.warning("message %s: %s %s", mail.row.id, new.value, code)
+        act = self._run.act(self._services)
+        # The mark `sending` has counted the attempt already.
+        attempted = old != MessageStatus.SENDING
+        with self._services.database.write() as session:
+            store.settle(session, act, [Settled(mail.row.id, old, new, code, attempted)], self._services.owner)
+            task = {MessageStatus.FAILED: FAILED_MESSAGE, MessageStatus.UNCERTAIN: UNCERTAIN_MESSAGE}.get(new)
+            if task:
+                open_staff_task(session, act, task, mail.row.id, code)
+        self._count(mail.row.id, new, code)
+
+    def _suppress(self, row: Any, reason: str) -> None:
+        act = self._run.act(self._services)
+        outcome = Settled(row.id, MessageStatus(row.status), MessageStatus.SUPPRESSED, reason)
+        with self._services.database.write() as session:
+            store.settle(session, act, [outcome], self._services.owner)
+            if reason in {"START_PASSED", "NO_JOIN_URL"}:
+                # The person was never told: somebody has to.
+                open_staff_task(session, act, UNSENT_MESSAGE, row.id, reason)
+        self.report.counts[MessageStatus.SUPPRESSED.value] += 1
+
+    def _count(self, row_id: str, status: MessageStatus, code: str) -> None:
+        self.report.counts[status.value] += 1
+        if status in {MessageStatus.UNCERTAIN, MessageStatus.FAILED}:
+            self.report.incomplete.append((row_id, code))
+
+    def _record_sent(self, marks: SendingMarks) -> None:
+        sent, self._pending_sent = self._pending_sent, []
+        if sent:
+            marks.mark(self._run.act(self._services), sent=sent, sending=None)
+
+    def report_unsettled(self, stopped: str | None) -> None:
+        """Name every message that is due and still not settled: retrying, held by another runner, or not reached."""
+        now = self._services.clock()
+        with self._services.database.read() as session:
+            for row in store.unsent_due(session, self._services.office.code, self._run.at(now)):
+                waiting = "CLAIMED_ELSEWHERE" if row.claim_owner else stopped or row.reason or "NOT_REACHED"
+                self.report.incomplete.append((row.id, waiting))

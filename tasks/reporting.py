@@ -1,0 +1,169 @@
+"""How a run tells operators what it did: its name, its artifact in Japanese, its final state."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.schemas import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from madoguchi.domain.application import REASONS, Outcome, Reason
+from madoguchi.domain.office import JST
+from tasks.delivery import DeliveryReport
+from tasks.inbox import InboxReport
+from tasks.meetings import MeetingsReport
+from tasks.scheduling import ScheduleReport
+from tasks.steps import new_run
+from tasks.summary import Shortfall, Summary, counts_table, reasons_table
+from tasks.summary import begin as record_begin
+from tasks.summary import conclude as record_end
+from tasks.wiring import Run, services
+
+_OUTCOMES_JA = {
+    Outcome.ACCEPT: "受付",
+    Outcome.NEEDS_REVIEW: "職員が確認",
+    Outcome.REJECT: "このままでは受付できない",
+    Outcome.SKIP: "空行",
+}
+_MESSAGES_JA = {
+    "sent": "送信した",
+    "retrying": "後で再送する",
+    "failed": "送れない（電話が必要）",
+    "uncertain": "届いたか不明（確認が必要）",
+    "suppressed": "送らないことにした",
+}
+
+
+def run_name(flow: str) -> str:
+    """Return `flow date time source` in Asia/Tokyo, from the parameters of the run that is starting."""
+    parameters = flow_run.parameters or {}
+    as_of = parameters.get("as_of") or services().clock()
+    if isinstance(as_of, str):
+        as_of = datetime.fromisoformat(as_of)
+    local = as_of.astimezone(JST) if as_of.tzinfo else as_of
+    parts = [flow, f"{local:%Y-%m-%d %H:%M}", str(parameters.get("source") or "")]
+    return " ".join(part for part in parts if part)
+
+
+def begin(flow: str, as_of: datetime | None, prefect_run: str | None) -> Run:
+    """Start a run and record it."""
+    return record_begin(services(), new_run(flow, as_of, prefect_run))
+
+
+async def finish(run: Run, summary: Summary, markdown: str) -> State[Any]:
+    """Record the end, publish the artifact and return the final state: Failed while anything that was due is undone."""
+    record_end(services(), run, summary)
+    await acreate_markdown_artifact(key=run.flow, markdown=markdown, description=summary.sentence())
+    if summary.is_complete:
+        return Completed(message=_short(summary))
+    return Failed(message=summary.sentence())
+
+
+def _short(summary: Summary) -> str:
+    shown = ", ".join(f"{name} {count}" for name, count in summary.counts.items() if count)
+    return shown or "nothing was due"
+
+
+def lacking_files(received: InboxReport) -> Shortfall:
+    """Return the files that could not be read."""
+    return Shortfall(received.seen, "file", "files", "cannot be read", received.unreadable)
+
+
+def lacking_meetings(made: MeetingsReport) -> Shortfall:
+    """Return the sessions that have no meeting."""
+    of = len(made.confirmed) + len(made.incomplete)
+    what = "has no meeting" if of == 1 else "have no meeting"
+    return Shortfall(of, "session", "sessions", what, made.incomplete)
+
+
+def lacking_messages(delivered: DeliveryReport) -> Shortfall:
+    """Return the messages that are due and not settled, or settled in a way that needs a person."""
+    of = len(delivered.incomplete) + delivered.counts["sent"] + delivered.counts["suppressed"]
+    return Shortfall(of, "message", "messages", "not delivered", delivered.incomplete)
+
+
+def requests_report(
+    summary: Summary,
+    received: InboxReport,
+    released: list[str],
+    scheduled: ScheduleReport,
+    made: MeetingsReport,
+    delivered: DeliveryReport,
+) -> str:
+    """Put the counts into the summary and return the artifact of process-requests."""
+    outcomes = sum((report.outcomes for report in received.files), Counter[str]())
+    rows = {outcome: outcomes[outcome.value] for outcome in Outcome}
+    summary.add(
+        {
+            "files": len(received.files),
+            "files_waiting": len(received.waiting),
+            "in": sum(report.rows for report in received.files),
+            "new": sum(report.new for report in received.files),
+            **{outcome.value: count for outcome, count in rows.items()},
+            "holds_released": len(released),
+            "held": len(scheduled.held),
+            "waiting": scheduled.waiting,
+            "offered": scheduled.offered,
+            "lapsed": scheduled.lapsed,
+            "meetings_created": made.created,
+            "meetings_adopted": made.adopted,
+            "confirmed": len(made.confirmed),
+        }
+    )
+    table = counts_table(
+        [
+            ("読み込んだ行", summary.counts["in"]),
+            *((f"　{_OUTCOMES_JA[outcome]}", count) for outcome, count in rows.items()),
+            ("うち新しい行", summary.counts["new"]),
+            ("枠を押さえた", len(scheduled.held)),
+            ("別の日時を案内した", scheduled.offered),
+            ("空きを待っている", scheduled.waiting),
+            ("予約が確定した", len(made.confirmed)),
+            ("ミーティングを作れていない", len(made.incomplete)),
+        ]
+    )
+    look_at = [
+        (report.name, number, _OUTCOMES_JA[Outcome(outcome)], _reason_ja(reason))
+        for report in received.files
+        for number, outcome, reason in report.listed
+    ]
+    parts = [f"# 申込みの受付\n\n{_headline(summary)}", table]
+    if look_at:
+        parts.append("## 確認が必要な行と受付できない行\n\n" + reasons_table(look_at))
+    if received.unreadable:
+        names = "\n".join(f"- `{name}`: {code}" for name, code in received.unreadable)
+        parts.append("## 読めなかったファイル\n\n" + names)
+    parts += _undone(summary)
+    parts.append(messages_report(summary, delivered, heading="## お知らせ"))
+    return "\n\n".join(parts)
+
+
+def messages_report(summary: Summary, delivered: DeliveryReport, heading: str = "# お知らせの送信") -> str:
+    """Put the counts into the summary and return the artifact of deliver-messages."""
+    summary.add({f"messages_{status}": delivered.counts[status] for status in _MESSAGES_JA})
+    table = counts_table([(name, delivered.counts[status]) for status, name in _MESSAGES_JA.items()])
+    parts = [heading, table]
+    if heading.startswith("# "):
+        parts += _undone(summary)
+    return "\n\n".join(parts)
+
+
+def _headline(summary: Summary) -> str:
+    if summary.is_complete:
+        return "すべて済みました。"
+    return f"**{len(summary.incomplete)} 件が済んでいません。もう一度実行すると、残りだけを行います。**"
+
+
+def _undone(summary: Summary) -> list[str]:
+    if summary.is_complete:
+        return []
+    lines = [f"- `{item['reference']}`: {item['reason']}" for item in summary.incomplete[:100]]
+    return ["## 済んでいないもの\n\n" + "\n".join(lines)]
+
+
+def _reason_ja(reason: str) -> str:
+    return f"{REASONS[Reason(reason)].ja}（{reason}）" if reason in Reason.__members__ else reason
