@@ -1,0 +1,142 @@
+"""Every deployment, its schedule and its limits: one typed list, served by `madoguchi up` or put on a work pool."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from typing import Any, Literal
+
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron
+
+from madoguchi.domain.office import Office, OpeningHours
+
+TIME_ZONE = "Asia/Tokyo"
+_WEEKDAYS = "1-5"
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentEntry:
+    """One deployment. `crons`: in Asia/Tokyo, none for a flow started by hand. `description`: for the dashboard.
+
+    `collision`: what happens to a run that starts while another runs: CANCEL_NEW for schedules, because everything
+    due is done by the run that is under way or by the next one; ENQUEUE for runs that a person asked for.
+    """
+
+    flow: str
+    name: str
+    entrypoint: str
+    description: str
+    crons: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    collision: Literal["CANCEL_NEW", "ENQUEUE"] = "CANCEL_NEW"
+
+    @property
+    def full_name(self) -> str:
+        """What `prefect deployment run` wants."""
+        return f"{self.flow}/{self.name}"
+
+
+def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
+    """Return the deployments of an office; their schedules follow its reception hours, Monday to Friday.
+
+    Public holidays are not left out: a run with nothing to do costs seconds, a missed one costs an applicant.
+    """
+    every_five = cron_every(5, office.reception)
+    return (
+        DeploymentEntry(
+            flow="process-requests",
+            name="reception-hours",
+            entrypoint="flows/process_requests.py:process_requests",
+            description=(
+                "受付時間中、5分ごとに自動で動きます。受信フォルダーの新しい申込みを読み込み、枠を決め、"
+                "Zoomミーティングを作り、お知らせを送ります。前の実行が終わっていないときは、その回を見送ります。"
+            ),
+            crons=every_five,
+            tags=("office", "scheduled"),
+        ),
+        DeploymentEntry(
+            flow="process-requests",
+            name="by-hand",
+            entrypoint="flows/process_requests.py:process_requests",
+            description=(
+                "職員が手で動かします。ファイルを指定しないときは、受信フォルダーをすべて読みます。"
+                "ほかの実行と重なったときは、終わるのを待って動きます。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="deliver-messages",
+            name="reception-hours",
+            entrypoint="flows/deliver_messages.py:deliver_messages",
+            description=(
+                "受付時間中、5分ごとに自動で動きます。送る時刻になったお知らせを送り、"
+                "送れなかったものをもう一度送ります。前の実行が終わっていないときは、その回を見送ります。"
+            ),
+            crons=every_five,
+            tags=("office", "scheduled"),
+        ),
+    )
+
+
+def cron_every(minutes: int, hours: OpeningHours) -> tuple[str, ...]:
+    """Return cron lines (Asia/Tokyo, Monday to Friday) for every so many minutes, opening and closing included.
+
+    Several lines, since one cannot say "from 8:30 to 17:15". Hours with the same minutes share a line. `minutes` must
+    divide 60 (ValueError).
+    """
+    if minutes < 1 or 60 % minutes:
+        raise ValueError(f"every {minutes} minutes: cron can only do divisors of 60")
+    by_minutes: dict[str, list[int]] = {}
+    for hour in range(hours.opens.hour, hours.closes.hour + 1):
+        inside = [
+            minute for minute in range(0, 60, minutes) if hours.opens <= time(hour, minute) <= hours.closes
+        ]  # fmt: skip
+        if inside:
+            by_minutes.setdefault(_minutes(inside, minutes), []).append(hour)
+    return tuple(f"{at} {_range(inside)} * * {_WEEKDAYS}" for at, inside in by_minutes.items())
+
+
+def _minutes(inside: list[int], step: int) -> str:
+    if len(inside) == 1:
+        return str(inside[0])
+    return f"*/{step}" if len(inside) == 60 // step else f"{inside[0]}-{inside[-1]}/{step}"
+
+
+def _range(hours: list[int]) -> str:
+    whole = hours == list(range(hours[0], hours[-1] + 1))
+    return f"{hours[0]}-{hours[-1]}" if whole and len(hours) > 1 else ",".join(map(str, hours))
+
+
+def runner_deployments(entries: tuple[DeploymentEntry, ...], *, work_pool: str | None = None) -> list[RunnerDeployment]:
+    """Return the list as Prefect wants it: for `serve`, or with `work_pool` for `RunnerDeployment.apply`.
+
+    Imports every flow, so that a broken one is an error here; the working directory must be the project's root, which
+    the entrypoints are relative to.
+    """
+    for entry in entries:
+        # from_entrypoint falls back to reading the source when an import fails, and every run would fail instead.
+        module, function = entry.entrypoint.split(":")
+        getattr(importlib.import_module(module.removesuffix(".py").replace("/", ".")), function)
+    return [
+        RunnerDeployment.from_entrypoint(
+            entry.entrypoint,
+            name=entry.name,
+            schedules=[
+                Cron(cron, timezone=TIME_ZONE, slug=f"{entry.name}-{number}") for number, cron in enumerate(entry.crons)
+            ],
+            parameters=dict(entry.parameters),
+            description=entry.description,
+            tags=list(entry.tags),
+            concurrency_limit=ConcurrencyLimitConfig(
+                limit=1, collision_strategy=ConcurrencyLimitStrategy(entry.collision)
+            ),
+            work_pool_name=work_pool,
+        )
+        for entry in entries
+    ]
