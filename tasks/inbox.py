@@ -81,7 +81,7 @@ def _mapping(services: Services, file: Path, source: str | None) -> FormMapping:
     if source is not None:
         return services.mappings[source]
     if file.suffix.lower() not in _SUFFIXES:
-        raise ExportError("NOT_AN_EXPORT", f"put only {', '.join(sorted(_SUFFIXES))} files here", file.name)
+        raise ExportError("NOT_A_TABLE", file.suffix or "no suffix")
     return guess_mapping(file, list(services.mappings.values()))
 
 

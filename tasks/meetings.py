@@ -75,6 +75,7 @@ def create_meetings(services: Services, run: Run) -> MeetingsReport:
         todo = store.bookings_without_meeting(session, services.office.code, run.as_of)
         pin_templates(services, session, {MailKind.CONFIRMED})
     if todo:
+        services.set_stage(run.as_of)
         with services.make_zoom() as zoom:
             _Round(services, run, zoom, report).go([(row.id, row.reference) for row in todo])
     return report

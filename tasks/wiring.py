@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 from madoguchi.adapters.smtp import Mailer
 
 from config.settings import ROOT, Settings, SettingsError, load_settings
@@ -21,6 +23,7 @@ from madoguchi.domain.calendar import OfficeCalendar
 from madoguchi.domain.intake import FormMapping
 from madoguchi.domain.meeting import LOOPBACK_HOSTS, ZOOM_JOIN_HOSTS
 from madoguchi.domain.office import Office
+from madoguchi.sandbox.endpoints import Endpoints, Ports, ensure_sandbox
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database
 from madoguchi.store.terms import TermsFacts, register_terms
@@ -46,6 +49,8 @@ class Services:
     make_zoom: Callable[[], ZoomClient]
     make_mailer: Callable[[], Mailer]
     join_hosts: tuple[str, ...]
+    set_stage: Callable[[datetime], None] = lambda _as_of: None
+    """In the sandbox: let the stand-ins live at that business time. In life: nothing."""
     is_alive: Callable[[str], bool | None] = is_alive
 
     def dead_among(self, owners: list[str]) -> list[str]:
@@ -86,6 +91,7 @@ def build_services(settings: Settings) -> Services:
     Raises SettingsError with the remedy when something in the settings cannot be used.
     """
     office = settings.office
+    stand_ins = StandIns(settings)
     database = Database(settings.resolved_database_url)
     database.migrate()
     try:
@@ -114,14 +120,41 @@ def build_services(settings: Settings) -> Services:
         inbox=settings.resolved_inbox_dir,
         clock=real_clock,
         owner=owner_token(),
-        make_zoom=lambda: _zoom(settings),
-        make_mailer=lambda: _mailer(settings),
+        make_zoom=lambda: _zoom(settings, stand_ins),
+        make_mailer=lambda: _mailer(settings, stand_ins),
+        set_stage=stand_ins.set_clock,
         join_hosts=join_hosts,
     )
 
 
-def _zoom(settings: Settings) -> ZoomClient:
+class StandIns:
+    """The sandbox's servers: found running, or started, when first needed; never in live mode."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+
+    def endpoints(self) -> Endpoints:
+        """Return where the stand-ins listen; SandboxError with the log's path when they do not start."""
+        settings = self._settings
+        ports = Ports(settings.sandbox.zoom_port, settings.sandbox.smtp_port, settings.sandbox.mailbox_port)
+        with self._lock:
+            return ensure_sandbox(
+                settings.var_dir, ports, parent=os.getpid(), log_file=settings.var_dir / "log" / "sandbox.log"
+            )
+
+    def set_clock(self, as_of: datetime) -> None:
+        """Let the stand-in Zoom live at `as_of`: it takes a start in the past for "now", as Zoom does."""
+        if self._settings.uses_sandbox_zoom:
+            url = f"{self.endpoints().zoom_url}/sandbox/clock"
+            httpx.post(url, json={"now": as_of.isoformat()}, timeout=10).raise_for_status()
+
+
+def _zoom(settings: Settings, stand_ins: StandIns) -> ZoomClient:
     token_url, api_url, account_id, client_id, client_secret = settings.zoom_access()
+    if settings.uses_sandbox_zoom:
+        found = stand_ins.endpoints()
+        token_url, api_url = found.token_url, found.api_url
     limits = settings.office.zoom
     return ZoomClient(
         token_url,
@@ -132,19 +165,18 @@ def _zoom(settings: Settings) -> ZoomClient:
         clock=real_clock,
         create_per_second=limits.create_per_second,
         read_per_second=limits.read_per_second,
+        # Creations and readings run in a pool each.
+        concurrency=2 * limits.concurrency,
     )
 
 
-def _mailer(settings: Settings) -> Mailer:
+def _mailer(settings: Settings, stand_ins: StandIns) -> Mailer:
     smtp = settings.smtp
-    return Mailer(
-        smtp.host,
-        smtp.port,
-        smtp.user,
-        smtp.password.get_secret_value(),
-        settings.smtp_security(),
-        smtp.ca_file,
-    )
+    host, port = smtp.host, smtp.port
+    if settings.uses_sandbox_mailbox:
+        found = stand_ins.endpoints()
+        host, port = found.smtp_host, found.smtp_port
+    return Mailer(host, port, smtp.user, smtp.password.get_secret_value(), settings.smtp_security(), smtp.ca_file)
 
 
 _lock = threading.Lock()

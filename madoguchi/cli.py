@@ -1,0 +1,116 @@
+"""The command `madoguchi`. Only parses; each command lives in `commands`, imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime
+from importlib import import_module
+
+from config.settings import Settings, SettingsError, load_settings
+from madoguchi.adapters.log_redaction import RedactionFilter
+from madoguchi.domain.office import JST
+
+FLOWS = ("process-requests", "deliver-messages")
+LISTS = ("requests", "bookings", "meetings", "messages")
+
+_MODULES = {"list": "lists", "show": "lists", "migrate": "keys"}
+
+OK, INCOMPLETE, WRONG_USE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 incomplete or failed, 2 wrong use or unusable settings."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _log_to_stderr(verbose=options.verbose)
+    try:
+        settings = load_settings()
+        return _dispatch(settings, options)
+    except SettingsError as error:
+        for problem in error.problems:
+            print(f"madoguchi: {problem}", file=sys.stderr)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        print("madoguchi: stopped", file=sys.stderr)
+        return INCOMPLETE
+
+
+def _dispatch(settings: Settings, options: argparse.Namespace) -> int:
+    command = import_module(f"madoguchi.commands.{_MODULES.get(options.command, options.command)}")
+    given = {
+        "run": lambda: command.run(settings, options.flow, options.as_of, options.set, as_json=options.json),
+        "list": lambda: command.list_rows(settings, options.kind, options.date, options.status, as_json=options.json),
+        "show": lambda: command.show(settings, options.reference, as_json=options.json),
+        "keys": lambda: command.new() if options.action == "new" else command.rotate(settings),
+        "migrate": lambda: command.migrate(settings),
+    }
+    # Imported by name, and only the one that is called: importing Prefect alone takes two seconds.
+    return int(given.get(options.command, lambda: command.run(settings))())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="madoguchi", description="Online job counselling: from form exports to confirmed Zoom sessions."
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more to stderr")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run one flow here and now")
+    run.add_argument("flow", choices=FLOWS)
+    run.add_argument("--as-of", type=_moment, metavar="ISO-8601", help="business time; without offset: Asia/Tokyo")
+    run.add_argument("--set", action="append", default=[], type=_pair, metavar="NAME=VALUE", help="a flow parameter")
+    run.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+    listing = commands.add_parser("list", help="references and states, no personal data")
+    listing.add_argument("kind", choices=LISTS)
+    listing.add_argument("--date", type=_day, metavar="YYYY-MM-DD", help="submitted, held or due on that day (Japan)")
+    listing.add_argument("--status")
+    listing.add_argument("--json", action="store_true")
+
+    show = commands.add_parser("show", help="one request, booking or message with personal data; leaves an audit row")
+    show.add_argument("reference")
+    show.add_argument("--json", action="store_true")
+
+    commands.add_parser("check", help="what is configured, reachable and permitted, and what to do about what is not")
+    commands.add_parser("migrate", help="bring the database to the newest level")
+    keys = commands.add_parser("keys", help="make an encryption key, or bring the newest one into use")
+    keys.add_argument("action", choices=("new", "rotate"))
+    commands.add_parser("up", help="Prefect server, schedules and, in the sandbox, the stand-ins")
+    commands.add_parser("sandbox", help="only the stand-in Zoom and mailbox")
+    return parser
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time, such as 2026-09-14T09:00:00+09:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=JST)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day, such as 2026-09-24") from None
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE")
+    return name, value
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(RedactionFilter())
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
