@@ -64,10 +64,10 @@ CASES = [
     ("the earlier has the better wish", [[0, 1], [0, 1]], {"s0": 1, "s1": 1}, {0: 0, 1: 1}),
     ("wishes of the later weigh nothing", [[0, 1, 2], [0, 2], [0, 1]], {"s0": 1, "s1": 1, "s2": 1}, {0: 0, 1: 2, 2: 1}),
     (
-        "a place given up for a better one goes to the next who wants it",
-        [[1, 0], [3, 4], [1, 3], [0, 5]],
-        {f"s{number}": 1 for number in range(6)},
-        {0: 1, 1: 4, 2: 3, 3: 0},
+        "a place given up for a better one goes to the next who wants it, once",
+        [[1, 0], [3, 4], [1, 3], [0, 5], [0, 6]],
+        {f"s{number}": 1 for number in range(7)},
+        {0: 1, 1: 4, 2: 3, 3: 0, 4: 6},
     ),
     ("a wish without places counts for nothing", [[3, 0]], {"s0": 1, "s3": 0}, {0: 0}),
     ("a wish nobody offers counts for nothing", [[7, 0]], {"s0": 1}, {0: 0}),
@@ -184,29 +184,27 @@ def slowly(requests, capacity):
     return {r.reference: at for r, (at,) in zip(served, allowed, strict=True)}
 
 
-@pytest.mark.parametrize(
-    "shape", ["anything", "near", "few starts", "exactly enough", "popular", "room beside the crowd"]
-)
-def test_larger_batches_agree_with_asking_every_question_from_scratch(shape):
+SHAPES = [
+    # how wishes come about from (a number of one's own, how many starts, randomness), most places a start
+    ("anything", lambda _own, starts, rng: [rng.randrange(starts) for _ in range(rng.randint(1, 3))], 2),
+    ("near", lambda own, starts, rng: [(own + rng.randint(-2, 2)) % starts for _ in range(3)], 2),
+    ("all are needed", lambda own, starts, rng: rng.sample([own % starts, *rng.choices(range(starts), k=2)], 3), 1),
+    ("few starts", lambda _own, _starts, rng: [rng.randrange(6) for _ in range(3)], 6),
+    ("popular", lambda _own, starts, rng: [min(int(rng.paretovariate(1)) - 1, starts - 1) for _ in range(3)], 2),
+    ("room beside the crowd", lambda own, _starts, rng: sorted({own // 2 + rng.randint(0, 5) for _ in range(3)}), 1),
+]
+
+
+@pytest.mark.parametrize(("wish", "most"), [shape[1:] for shape in SHAPES], ids=[shape[0] for shape in SHAPES])
+def test_larger_batches_agree_with_asking_every_question_from_scratch(wish, most):
     seed = secrets.randbelow(2**32)
     print(f"seed {seed}")  # noqa: T201 — shown by pytest when the test fails
     rng = random.Random(seed)
     for _ in range(6):
         count = rng.randint(15, 35)
-        starts = {"few starts": 6, "exactly enough": count, "room beside the crowd": count}.get(
-            shape, rng.randint(count // 2, count + 4)
-        )
-        most = {"few starts": 6, "exactly enough": 1, "room beside the crowd": 1}.get(shape, 2)
-        capacity = {start(i): rng.randint(1, most) for i in range(starts)}
-        home = list(range(count))
-        rng.shuffle(home)
-        wishes = {
-            "near": lambda who: [(home[who] + rng.randint(-2, 2)) % starts for _ in range(3)],  # noqa: B023 — used here
-            "exactly enough": lambda who: rng.sample([home[who], *(rng.randrange(starts) for _ in range(2))], 3),  # noqa: B023 — used here
-            "room beside the crowd": lambda who: sorted({home[who] // 2 + rng.randint(0, 5) for _ in range(3)}),  # noqa: B023 — used here
-            "popular": lambda _: [min(int(rng.paretovariate(1)) - 1, starts - 1) for _ in range(3)],  # noqa: B023 — used here
-        }.get(shape, lambda _: [rng.randrange(starts) for _ in range(rng.randint(1, 3))])  # noqa: B023 — used here
-        requests = requests_of(*(wishes(who) for who in range(count)))
+        starts = count + rng.randint(0, 3)
+        capacity = {start(number): rng.randint(1, most) for number in range(starts)}
+        requests = requests_of(*(wish(own, starts, rng) for own in rng.sample(range(count), count)))
 
         assert assign(requests, capacity) == slowly(requests, capacity)
 
