@@ -1,0 +1,153 @@
+"""`madoguchi check`: line by line what is configured, reachable and permitted, and what to do about what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import httpx
+
+from config.settings import Settings, SettingsError
+from madoguchi.adapters.prefect_server import PrefectServerError, find_server
+from madoguchi.adapters.smtp import MailConfigError, MailRejected, MailRetryable
+from madoguchi.adapters.terms_files import TermsFileError, read_terms
+from madoguchi.adapters.zoom_errors import ZoomError
+from madoguchi.domain.office import JST
+from madoguchi.sandbox.endpoints import SandboxError
+from madoguchi.store.database import Database, DatabaseUnreachable
+from madoguchi.store.vault import VaultError, open_vault, parse_master_keys
+from tasks.wiring import Services, build_services, real_clock
+
+_SOON = timedelta(days=120)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One finding. `ok` None: worth knowing, forbids nothing."""
+
+    ok: bool | None
+    item: str
+    remedy: str = ""
+
+
+def run(settings: Settings) -> int:
+    """Print every finding; 0 when nothing forbids operation, 1 otherwise."""
+    failed = False
+    for line in findings(settings):
+        mark = {True: "ok  ", None: "note", False: "FAIL"}[line.ok]
+        print(f"{mark}  {line.item}" + (f"\n      -> {line.remedy}" if line.remedy else ""))
+        failed |= line.ok is False
+    return 1 if failed else 0
+
+
+def findings(settings: Settings) -> Iterator[Line]:
+    """Yield one line a subject: mode, office, keys, database, terms, forms, holidays, Zoom, mail, Prefect."""
+    office = settings.office
+    yield Line(True, f"mode {settings.mode}; office {office.code}, telephone {office.telephone}")
+    yield from _record(settings)
+    yield from _files(settings)
+    yield from _holidays(office.holidays_known_until, real_clock().astimezone(JST).date(), office.horizon_days)
+    try:
+        services = build_services(settings)
+    except (SettingsError, DatabaseUnreachable) as error:
+        yield Line(False, f"services cannot be built: {error}")
+        return
+    yield from _zoom(services)
+    yield from _mail(services)
+    yield from _prefect(settings)
+
+
+def _record(settings: Settings) -> Iterator[Line]:
+    database = Database(settings.resolved_database_url)
+    kind = database.url.get_backend_name()
+    try:
+        level, newest = database.levels()
+    except DatabaseUnreachable as error:
+        yield Line(False, f"database ({kind}): not reachable: {error}", "start it, or correct MADOGUCHI_DATABASE_URL")
+        return
+    yield Line(True, f"database ({kind}): reachable")
+    if level == newest:
+        yield Line(True, f"migration level {level}: newest")
+    else:
+        yield Line(
+            None, f"migration level {level or 'none'}, newest is {newest}", "`madoguchi migrate` brings it there"
+        )
+        return
+    try:
+        masters = parse_master_keys(settings.keys_text)
+        with database.write() as session:
+            open_vault(session, masters, real_clock())
+        yield Line(True, f"encryption keys: {len(masters)}, in use {masters[0].id}")
+    except VaultError as error:
+        yield Line(False, f"encryption keys: {error}")
+
+
+def _files(settings: Settings) -> Iterator[Line]:
+    try:
+        versions = read_terms(settings.terms_dir)
+        yield Line(True, "terms: " + ", ".join(f"{v.document} {v.code}" for v in versions))
+    except TermsFileError as error:
+        yield Line(False, f"terms: {error}")
+    inbox = settings.resolved_inbox_dir
+    try:
+        inbox.mkdir(parents=True, exist_ok=True)
+        yield Line(True, "inbox: there")
+    except OSError as error:
+        yield Line(False, f"inbox: {error.strerror}", "create it, or correct MADOGUCHI_INBOX_DIR")
+
+
+def _holidays(known_until: date, today: date, horizon: int) -> Iterator[Line]:
+    left = known_until - today
+    if left.days <= 0:
+        yield Line(False, f"holiday table ended on {known_until}", "set holidays_known_until in office.toml")
+    elif left < max(_SOON, timedelta(days=horizon)):
+        yield Line(
+            None,
+            f"holiday table ends on {known_until}: nothing is booked after it",
+            "check the next year's holidays (official each February), then set holidays_known_until in office.toml",
+        )
+    else:
+        yield Line(True, f"holiday table until {known_until}")
+
+
+def _zoom(services: Services) -> Iterator[Line]:
+    try:
+        with services.make_zoom() as zoom:
+            for item in zoom.check_access([host.user for host in services.office.hosts]):
+                yield Line(item.ok, f"Zoom: {item.item}", item.remedy if not item.ok else "")
+    except (ZoomError, SandboxError) as error:
+        yield Line(False, f"Zoom: {error}", "set MADOGUCHI_ZOOM__* (docs/settings.md)")
+
+
+def _mail(services: Services) -> Iterator[Line]:
+    try:
+        services.make_mailer().probe()
+    except MailConfigError as error:
+        yield Line(False, f"mail: {error.code}", error.remedy)
+    except (MailRetryable, MailRejected) as error:
+        yield Line(False, f"mail: {error.code}", "is the relay running, and MADOGUCHI_SMTP__HOST and __PORT right?")
+    except SandboxError as error:
+        yield Line(False, f"mail: {error}")
+    else:
+        yield Line(True, "mail: connection, certificate and login accepted")
+
+
+def _prefect(settings: Settings) -> Iterator[Line]:
+    try:
+        url = find_server(settings.var_dir)
+    except PrefectServerError as error:
+        yield Line(False, f"Prefect API: {error}")
+        return
+    if url is None:
+        yield Line(None, "Prefect API: not running", "`madoguchi up` starts it; `madoguchi run` works without")
+        return
+    healthy = _answers(lambda: httpx.get(f"{url}/health", timeout=5, trust_env=False))
+    yield Line(healthy, f"Prefect API: {url}", "" if healthy else "restart `madoguchi up`")
+
+
+def _answers(ask: Callable[[], httpx.Response]) -> bool:
+    try:
+        return ask().status_code == 200
+    except httpx.HTTPError:
+        return False
