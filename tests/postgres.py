@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 NAMED = "MADOGUCHI_TEST_POSTGRES_URL"
 
 
-class NoPostgres(Exception):
+class NoPostgres(Exception):  # noqa: N818 — named by what is the case
     """There is no PostgreSQL to be had; the text says what was tried."""
 
 
