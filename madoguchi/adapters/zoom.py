@@ -217,8 +217,9 @@ def ensure_meeting(
 
     `look_first`: an earlier try may have made one. It is then adopted if it checks out; others with the token are
     deleted, except one that is running. `settle_seconds`: when the first look finds nothing, wait and look again,
-    because lists lag behind creations (by how much Zoom does not say). The caller holds the claim on the booking:
-    two callers at once could both make one. Read back and check afterwards; an adopted one is checked already.
+    because lists lag behind creations (by how much Zoom does not say). Looks at this host only: pass the host of the
+    earlier try. The caller holds the claim on the booking: two callers at once could both make one. Read back and
+    check afterwards; an adopted one is checked already.
     """
     found: list[ZoomMeeting] = []
     if look_first:
