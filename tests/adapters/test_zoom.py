@@ -51,6 +51,11 @@ def client(zoom):
         yield made
 
 
+def patience(fault):
+    """Short only where a time-out is the point: a busy machine must not make the others time out too."""
+    return 0.4 if "timeout" in fault["kind"] else 5.0
+
+
 def alive(zoom, token):
     return [m["id"] for m in all_meetings(zoom) if m["token"] == token and not m["deleted"]]
 
@@ -114,7 +119,7 @@ def test_a_running_meeting_is_not_deleted_before_it_is_ended(zoom, client):
         ("create", {"kind": "500"}, ZoomAmbiguous, "ZOOM_HTTP_500", 0),
         ("create", {"kind": "500_after_act"}, ZoomAmbiguous, "ZOOM_HTTP_500", 1),
         ("create", {"kind": "503"}, ZoomAmbiguous, "ZOOM_HTTP_503", 0),
-        ("create", {"kind": "timeout_after_act", "seconds": 0.5}, ZoomAmbiguous, "ZOOM_TIMEOUT", 1),
+        ("create", {"kind": "timeout_after_act", "seconds": 1.5}, ZoomAmbiguous, "ZOOM_TIMEOUT", 1),
         ("create", {"kind": "drop_before"}, ZoomAmbiguous, "ZOOM_CONNECTION_LOST", 0),
         ("create", {"kind": "drop_after"}, ZoomAmbiguous, "ZOOM_CONNECTION_LOST", 1),
         ("create", {"kind": "bad_json"}, ZoomAmbiguous, "ZOOM_UNREADABLE_ANSWER", 1),
@@ -132,7 +137,7 @@ def test_every_fault_that_ends_a_creation_is_sorted_and_known_to_have_made_a_mee
 ):
     wanted, host = plan(), new_host()
     order(zoom, op, **fault)
-    with client_of(zoom, timeout_seconds=0.2) as client, pytest.raises(ZoomError) as caught:
+    with client_of(zoom, timeout_seconds=patience(fault)) as client, pytest.raises(ZoomError) as caught:
         client.create_meeting(host, wanted)
     assert isinstance(caught.value, error)
     assert caught.value.code == code
@@ -170,7 +175,7 @@ def test_reads_outlast_two_failures_in_a_row(zoom, client, kind):
 @pytest.mark.parametrize(
     "fault",
     [
-        {"kind": "timeout_after_act", "seconds": 0.5},
+        {"kind": "timeout_after_act", "seconds": 1.5},
         {"kind": "drop_after"},
         {"kind": "500_after_act"},
         {"kind": "bad_json"},
@@ -179,7 +184,7 @@ def test_reads_outlast_two_failures_in_a_row(zoom, client, kind):
 def test_a_meeting_whose_answer_was_lost_is_adopted_and_not_made_again(zoom, fault):
     wanted, host = plan(), new_host()
     order(zoom, "create", **fault)
-    with client_of(zoom, timeout_seconds=0.2) as client:
+    with client_of(zoom, timeout_seconds=patience(fault)) as client:
         with pytest.raises(ZoomAmbiguous):
             ensure_meeting(client, host, wanted, look_first=False)
         result = ensure_meeting(client, host, wanted, look_first=True, allowed_join_hosts=SANDBOX_LINKS)
