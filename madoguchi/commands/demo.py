@@ -1,0 +1,201 @@
+"""`make demo`: three exports become confirmed sessions; the mail server fails in the middle; the rerun finishes it.
+
+Every step is an ordinary `madoguchi run` against an ordinary `madoguchi up`; the story is checked against what the
+stand-in Zoom and the stand-in mailbox really hold. Exit code 0 only if it came true.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from config.settings import ROOT, Settings, load_settings
+from madoguchi.adapters.holidays import is_public_holiday
+from madoguchi.commands.up import Background, start_in_background
+from madoguchi.domain.calendar import OfficeCalendar
+from madoguchi.domain.office import JST
+from madoguchi.sandbox.demo_exports import DemoExports, write_demo_exports
+
+_MAILS_BEFORE_FAILURE = 2
+
+
+@dataclass(slots=True)
+class Story:
+    """What is told, and what did not come true."""
+
+    began: float = field(default_factory=time.monotonic)
+    broken: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """Print a line with the time that has passed."""
+        print(f"[{time.monotonic() - self.began:5.1f} s] {text}", flush=True)
+
+    def expect(self, what: str, found: object, wanted: object) -> None:
+        """Keep what is not as the story wants it."""
+        if found != wanted:
+            self.broken.append(f"{what}: {found!r} instead of {wanted!r}")
+            print(f"          NOT SO: {self.broken[-1]}", flush=True)
+
+
+def main() -> int:
+    """Tell the story; 0 if it came true."""
+    var_dir = ROOT / "var" / "demo"
+    os.environ |= {"MADOGUCHI_MODE": "sandbox", "MADOGUCHI_VAR_DIR": str(var_dir)}
+    for name in ("MADOGUCHI_DATABASE_URL", "MADOGUCHI_INBOX_DIR"):
+        os.environ.pop(name, None)
+    settings = load_settings()
+    story = Story()
+    _stop_earlier(settings)
+    shutil.rmtree(var_dir, ignore_errors=True)
+    story.say("Starting the Prefect server, the stand-in Zoom and the stand-in mailbox …")
+    up = start_in_background(settings)
+    keep = os.environ.get("DEMO_KEEP", "") not in {"", "0"}
+    try:
+        _tell(story, settings, up)
+        _where_to_look(settings, up, keep=keep)
+    finally:
+        if not keep:
+            up.stop()
+    if story.broken:
+        print(f"\nThe story did not come true: {len(story.broken)} of its facts are otherwise.", file=sys.stderr)
+        return 1
+    story.say("The story came true.")
+    return 0
+
+
+def _stop_earlier(settings: Settings) -> None:
+    from madoguchi.commands.up import find_background
+
+    earlier = find_background(settings)
+    if earlier is not None:
+        earlier.stop()
+
+
+def _tell(story: Story, settings: Settings, up: Background) -> None:
+    now = datetime.now(JST).replace(microsecond=0)
+    exports = write_demo_exports(settings.var_dir / "exports", OfficeCalendar(settings.office, is_public_holiday), now)
+    story.say(f"Three exports lie ready: {exports.rows} rows from Google Forms, LoGoフォーム and Microsoft Forms.")
+    _first_two_files(story, exports, now)
+    _third_file_with_failure(story, exports, now, up)
+    _same_files_again(story, exports, now)
+    _compare(story, exports, up)
+
+
+def _first_two_files(story: Story, exports: DemoExports, now: datetime) -> None:
+    for path, source in ((exports.google, "google"), (exports.logo, "logo")):
+        code, summary = _run(path, source, now)
+        counts = summary["counts"]
+        story.say(
+            f"{path.name}: {counts['in']} rows in = {counts['accept']} accepted + {counts['needs_review']} for staff "
+            f"+ {counts['reject']} rejected + {counts['skip']} empty; {counts['confirmed']} sessions confirmed, "
+            f"{counts['messages_sent']} mails sent."
+        )
+        story.expect(f"exit code of {source}", code, 0)
+
+
+def _third_file_with_failure(story: Story, exports: DemoExports, now: datetime, up: Background) -> None:
+    fault = {"at": "MAIL", "kind": "421", "times": 1000, "after": _MAILS_BEFORE_FAILURE}
+    httpx.post(f"{up.mailbox_url}/sandbox/faults", json=fault, timeout=10).raise_for_status()
+    story.say(f"The mail server will fail after {_MAILS_BEFORE_FAILURE} more mails …")
+    code, summary = _run(exports.microsoft, "microsoft", now)
+    story.say(
+        f"{exports.microsoft.name}: {summary['counts']['confirmed']} sessions confirmed, "
+        f"{summary['counts']['messages_sent']} mails sent, {len(summary['incomplete'])} not: {summary['state']}."
+    )
+    story.expect("exit code of the broken run", code, 1)
+    story.expect("state of the broken run", summary["state"], "failed")
+    story.expect("mails sent before the failure", summary["counts"]["messages_sent"], _MAILS_BEFORE_FAILURE)
+    httpx.delete(f"{up.mailbox_url}/sandbox/faults", timeout=10).raise_for_status()
+    story.say("The mail server works again; an operator runs the same flow once more …")
+    code, summary = _run(exports.microsoft, "microsoft", now)
+    story.say(
+        f"{summary['counts']['messages_sent']} mails sent, {len(summary['incomplete'])} left: {summary['state']}."
+    )
+    story.expect("exit code of the rerun", code, 0)
+
+
+def _same_files_again(story: Story, exports: DemoExports, now: datetime) -> None:
+    before = _everything()
+    files = ((exports.google, "google"), (exports.logo, "logo"), (exports.microsoft, "microsoft"))
+    for path, source in files:
+        code, summary = _run(path, source, now)
+        story.expect(f"exit code of {source} again", code, 0)
+        story.expect(f"new rows of {source} again", summary["counts"]["new"], 0)
+    story.expect("requests, bookings, meetings and messages after reading again", _everything(), before)
+    story.say("The same three files once more: nothing new, nothing changed.")
+
+
+def _compare(story: Story, exports: DemoExports, up: Background) -> None:
+    """Compare the record with what the stand-ins really hold."""
+    everything = _everything()
+    outcomes = Counter(row["outcome"] for row in everything["requests"])
+    story.expect("outcomes of all rows", dict(outcomes), exports.outcomes)
+    bookings = everything["bookings"]
+    story.expect("confirmed bookings", [b["status"] for b in bookings], ["confirmed"] * exports.confirmed)
+    kinds = Counter(m["kind"] for m in everything["messages"])
+    story.expect("messages by kind", dict(kinds), exports.mails)
+    story.expect("messages by state", {m["status"] for m in everything["messages"]}, {"sent"})
+    held = httpx.get(f"{up.zoom_url}/sandbox/meetings", timeout=10).json()
+    live = sorted(str(m["id"]) for m in _list(held) if not m.get("deleted"))
+    story.expect("meetings at the stand-in Zoom", live, sorted(b["meeting_id"] for b in bookings))
+    stored = _list(httpx.get(f"{up.mailbox_url}/sandbox/messages", timeout=10).json())
+    delivered = Counter(m["message_id"] for m in stored)
+    story.expect("mails in the mailbox", sorted(delivered), sorted(m["message_id"] for m in everything["messages"]))
+    story.expect("mails that arrived twice", [m for m, times in delivered.items() if times > 1], [])
+    story.say(
+        f"{exports.rows} rows: {len(bookings)} sessions confirmed, each with its own meeting; "
+        f"{len(stored)} mails, nobody got one twice; {outcomes['needs_review']} rows wait for staff."
+    )
+
+
+def _list(body: Any) -> list[dict[str, Any]]:
+    return body if isinstance(body, list) else next(value for value in body.values() if isinstance(value, list))
+
+
+def _everything() -> dict[str, list[dict[str, Any]]]:
+    return {
+        kind: json.loads(_madoguchi(["list", kind, "--json"])[1])
+        for kind in ("requests", "bookings", "meetings", "messages")
+    }
+
+
+def _run(path: Path, source: str, as_of: datetime) -> tuple[int, dict[str, Any]]:
+    arguments = ["run", "process-requests", "--as-of", as_of.isoformat(), "--json"]
+    code, output = _madoguchi([*arguments, "--set", f"path={path}", "--set", f"source={source}"])
+    summary: dict[str, Any] = json.loads(output)
+    return code, summary
+
+
+def _madoguchi(arguments: Sequence[str]) -> tuple[int, str]:
+    done = subprocess.run(  # noqa: S603 — our own command, no shell
+        [sys.executable, "-m", "madoguchi.cli", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    if not done.stdout.strip():
+        raise SystemExit(f"madoguchi {' '.join(arguments[:2])} ended with {done.returncode} and said nothing")
+    return done.returncode, done.stdout
+
+
+def _where_to_look(settings: Settings, up: Background, *, keep: bool) -> None:
+    print("\nWhere to look" + ("" if keep else " (run `DEMO_KEEP=1 make demo` to leave the servers running)") + ":")
+    print(f"  Dashboard  {up.dashboard_url}")
+    print(f"  Mailbox    {up.mailbox_url}")
+    print(f"  Database   {settings.var_dir / 'madoguchi.db'}")
+    print("  Lists      MADOGUCHI_VAR_DIR=var/demo .venv/bin/madoguchi list bookings")
+    if keep:
+        print(f"  Stop       kill {up.pid}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
