@@ -45,7 +45,11 @@ def open_export(path: Path, mapping: FormMapping, limits: Limits | None = None) 
     limits = limits or Limits()
     with _opened(path, limits) as handle:
         opener = open_xlsx if _is_zip(handle) else open_csv
-        yield opener(handle, mapping, limits)
+        export = opener(handle, mapping, limits)
+        try:
+            yield export
+        finally:
+            export.close()
 
 
 def guess_mapping(path: Path, mappings: Sequence[FormMapping], limits: Limits | None = None) -> FormMapping:

@@ -42,13 +42,36 @@ class _Layout:
     header: Header
 
 
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What one pass over all bytes has shown. `failed`: where each encoding that does not fit breaks off."""
+
+    encoding: str | None
+    sha256: str
+    failed: dict[str, int]
+    size: int
+
+    def unreadable(self) -> ExportError:
+        first = next(iter(self.failed.values()))
+        cut = first == self.size  # only the end was missing
+        return ExportError("FILE_TRUNCATED" if cut else "ENCODING_UNREADABLE", f"{first}バイト目")
+
+
 def open_csv(handle: BinaryIO, mapping: FormMapping, limits: Limits) -> Export:
     """Return the export in an open file. ExportError when its bytes, header or form are not as they should be."""
-    encoding, sha256 = _survey(handle, mapping)
+    survey = _survey(handle, mapping)
+    encoding = survey.encoding
+    if encoding is None:
+        raise survey.unreadable()
     layout = _lay_out(handle, mapping, encoding)
+    if not layout.header.fits and survey.failed:
+        # One bad byte in a UTF-8 file, and all of it may pass for CP932: the headers know better.
+        meant = _lay_out(handle, mapping, mapping.encodings[0], errors="replace")
+        if meant.header.fits:
+            raise survey.unreadable()
     check_header(layout.header, mapping)
     rows = _rows(handle, layout, limits)
-    return Export(encoding=encoding, sha256=sha256, header=layout.header, rows=rows)
+    return Export(encoding=encoding, sha256=survey.sha256, header=layout.header, rows=rows)
 
 
 def csv_header(handle: BinaryIO, mapping: FormMapping) -> Header:
@@ -74,8 +97,8 @@ def _encodings(head: bytes, mapping: FormMapping) -> tuple[str, ...]:
     return mapping.encodings
 
 
-def _survey(handle: BinaryIO, mapping: FormMapping) -> tuple[str, str]:
-    """Read all bytes once: return the first encoding that reads every one of them, and the SHA-256 of the file."""
+def _survey(handle: BinaryIO, mapping: FormMapping) -> _Survey:
+    """Read all bytes once: find the first encoding that reads every one of them, and hash them."""
     handle.seek(0)
     encodings = _encodings(handle.read(_HEAD), mapping)
     digest = hashlib.sha256()
@@ -95,10 +118,9 @@ def _survey(handle: BinaryIO, mapping: FormMapping) -> tuple[str, str]:
     _try_decoding(decoders, failed, b"", offset)
     if blank:
         raise ExportError("FILE_EMPTY")
-    for name in encodings:
-        if name not in failed:
-            return name, digest.hexdigest()
-    raise ExportError("ENCODING_UNREADABLE", f"{failed[encodings[0]]}バイト目")
+    encoding = next((name for name in encodings if name not in failed), None)
+    in_order = {name: failed[name] for name in encodings if name in failed}
+    return _Survey(encoding, digest.hexdigest(), in_order, offset)
 
 
 def _try_decoding(
@@ -111,13 +133,14 @@ def _try_decoding(
         try:
             decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
-            failed[name] = offset + error.start
+            # A character may have begun in the chunk before; a few bytes more or less do not matter here.
+            failed[name] = offset + error.start if chunk else offset
 
 
-def _lay_out(handle: BinaryIO, mapping: FormMapping, encoding: str) -> _Layout:
+def _lay_out(handle: BinaryIO, mapping: FormMapping, encoding: str, errors: str = "strict") -> _Layout:
     """Find the header row and the delimiter under which it is most itself."""
     handle.seek(0)
-    text = codecs.getincrementaldecoder(encoding)("strict").decode(handle.read(_HEAD))
+    text = codecs.getincrementaldecoder(encoding)(errors).decode(handle.read(_HEAD))
     found: list[_Layout] = []
     widest = 0
     for delimiter in (mapping.delimiter,) if mapping.delimiter else _DELIMITERS:

@@ -74,6 +74,12 @@ class Export:
         """Yield the rows, streaming. ExportError when the file turns out to be broken further down."""
         return self._rows
 
+    def close(self) -> None:
+        """Let go of the file; to be called before the file itself is closed."""
+        close = getattr(self._rows, "close", None)
+        if close is not None:
+            close()
+
     def fields(self, row: RawRow) -> dict[str, Cell]:
         """Return the mapped cells of a row by field; none for a row of totals, which counts as blank."""
         cells = row.cells

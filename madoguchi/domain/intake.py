@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Final
 
 from madoguchi.domain.application import REASON_RANK, REASONS, Application, Flag, Outcome, Reason, RowResult
@@ -44,6 +44,7 @@ __all__ = [
     "resolve",
 ]
 
+_WISH_FIELDS: Final = tuple((f"wish{n}", f"wish{n}_date", f"wish{n}_time") for n in range(1, WISHES + 1))
 _FREE_TEXT: Final = ("name", "kana", "companion", "note", "topics")
 
 
@@ -194,7 +195,8 @@ def _wishes(
 
 def _wish_cells(cells: Mapping[str, Cell]) -> list[tuple[Cell, Cell]]:
     return [
-        (cells.get(f"wish{n}_date") or cells.get(f"wish{n}"), cells.get(f"wish{n}_time")) for n in range(1, WISHES + 1)
+        (cells.get(whole) if cells.get(day) in {None, ""} else cells[day], cells.get(clock))
+        for whole, day, clock in _WISH_FIELDS
     ]
 
 
@@ -237,7 +239,7 @@ def _row_key(cells: Mapping[str, Cell], application: Application) -> str:
         return row_id
     submitted = application.submitted_at
     parts = [
-        submitted.astimezone(UTC).isoformat() if submitted else "",
+        submitted.isoformat() if submitted else "",
         application.job_seeker_number or "",
         application.email or "",
     ]

@@ -16,6 +16,7 @@ Status: TypeAlias = Literal["live", "waiting", "in_review", "closed"]
 Related: TypeAlias = str | int
 """A stored request's reference, or the position of another new row."""
 
+_NO_FLAGS: Final[frozenset[str]] = frozenset()
 _NEVER: Final = datetime.max.replace(tzinfo=UTC)
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _STANDING: Final = {"live": 3, "waiting": 2, "in_review": 1, "closed": 0}
@@ -79,7 +80,7 @@ class Resolution:
     position: int
     outcome: Outcome
     reason: Reason | None
-    flags: frozenset[str] = frozenset()
+    flags: frozenset[str] = _NO_FLAGS
     relates_to: Related | None = None
     supersedes: tuple[Related, ...] = ()
 
@@ -125,12 +126,12 @@ class _Verdict:
     """Findings about one row from its comparisons, and the first related request for each."""
 
     reasons: dict[Reason, Related] = field(default_factory=dict)
-    flags: set[str] = field(default_factory=set)
+    flags: frozenset[str] = _NO_FLAGS
     relates_to: Related | None = None
     replaces: Earlier | None = None
     """The stored version of the same answer, in review until now."""
-    waiting: list[Related] = field(default_factory=list)
-    """Requests of the same person that were offered other times."""
+    waiting: tuple[list[Related], ...] = ()
+    """Requests of the same person that were offered other times; lists of the ledger, not copies."""
 
     def is_replaced(self, original: _Original) -> bool:
         return self.replaces is not None and original.related == self.replaces.reference
@@ -139,7 +140,7 @@ class _Verdict:
         self.reasons.setdefault(reason, related)
 
     def remark(self, flag: Flag, related: Related) -> None:
-        self.flags.add(flag)
+        self.flags |= {flag}
         if self.relates_to is None:
             self.relates_to = related
 
@@ -182,59 +183,80 @@ def resolve(new: Sequence[Candidate], earlier: Sequence[Earlier]) -> list[Resolu
     Rows are taken in order of submission, then position, so the order of the file does not matter except between
     versions submitted at the same moment. Rejected rows are never originals. Linear in the number of rows.
     """
-    ledger = _Ledger(earlier)
-    ordered = sorted(new, key=lambda row: (row.submitted_at or _NEVER, row.position))
-    latest = _latest_versions(ordered)
-    seen: dict[tuple[str, bytes], int] = {}
-    ousted: dict[str, list[Related]] = {}
-    found: dict[int, Resolution] = {}
-    for row in ordered:
-        if row.outcome is Outcome.SKIP:
-            found[row.position] = Resolution(row.position, row.outcome, row.reason)
-            continue
+    ordered = sorted(range(len(new)), key=lambda i: (new[i].submitted_at or _NEVER, new[i].position))
+    relations = _Relations(new, ordered, earlier)
+    found: list[Resolution | None] = [None] * len(new)
+    for i in ordered:
+        row = new[i]
+        if row.outcome is Outcome.SKIP or not relations.concern(row):
+            found[i] = Resolution(row.position, row.outcome, row.reason and Reason(row.reason))
+        else:
+            found[i] = relations.judge(row)
+    return [resolution for resolution in found if resolution is not None]
+
+
+class _Relations:
+    """Rows that have something to do with others. Most rows have not, and take no part in any of this."""
+
+    def __init__(self, new: Sequence[Candidate], ordered: Sequence[int], earlier: Sequence[Earlier]) -> None:
+        self._numbers = _repeated(
+            (row.number for row in new), (request.number for request in earlier if request.status != "closed")
+        )
+        self._keys = _repeated((row.row_key for row in new), (request.row_key for request in earlier))
+        self._ledger = _Ledger(
+            request for request in earlier if request.number in self._numbers or request.row_key in self._keys
+        )
+        self._latest: dict[str, Candidate] = {}
+        """The last version of each answer; of equal copies the first."""
+        for i in ordered:
+            row = new[i]
+            if row.row_key in self._keys:
+                known = self._latest.get(row.row_key)
+                if known is None or known.content_digest != row.content_digest:
+                    self._latest[row.row_key] = row
+        self._seen: dict[tuple[str, bytes], int] = {}
+        self._ousted: dict[str, list[Related]] = {}
+        """Older versions that stay with staff for a reason that comes before being superseded."""
+
+    def concern(self, row: Candidate) -> bool:
+        return row.number in self._numbers or row.row_key in self._keys
+
+    def judge(self, row: Candidate) -> Resolution:
         verdict = _Verdict()
-        if row.row_key:
-            _compare_versions(row, verdict, latest, seen, ledger)
+        if row.row_key in self._keys:
+            self._compare_versions(row, verdict)
         if not verdict.reasons:
-            _compare_people(row, verdict, ledger)
-        resolution = _settle(row, verdict, ousted)
+            _compare_people(row, verdict, self._ledger)
+        resolution = _settle(row, verdict, self._ousted)
         if resolution.outcome is Outcome.NEEDS_REVIEW and Reason.SUPERSEDED_BY_EDIT in verdict.reasons:
-            ousted.setdefault(row.row_key, []).append(row.position)
+            self._ousted.setdefault(row.row_key, []).append(row.position)
         elif not _REPEATS & verdict.reasons.keys():
-            _remember(row, verdict, resolution, ledger)
-        found[row.position] = resolution
-    return [found[row.position] for row in new]
+            _remember(row, verdict, resolution, self._ledger)
+        return resolution
+
+    def _compare_versions(self, row: Candidate, verdict: _Verdict) -> None:
+        """Compare with other versions of the same answer: in this file first, then in the record."""
+        first = self._seen.setdefault((row.row_key, row.content_digest), row.position)
+        if first != row.position:
+            verdict.find(Reason.DUPLICATE, first)
+            return
+        last = self._latest[row.row_key]
+        if last.position != row.position:
+            verdict.find(Reason.SUPERSEDED_BY_EDIT, last.position)
+            return
+        versions = self._ledger.by_row.get(row.row_key)
+        if versions:
+            _compare_stored(row, verdict, versions)
 
 
-def _latest_versions(ordered: Sequence[Candidate]) -> dict[str, Candidate]:
-    """Return the last version of each answer; of equal copies the first."""
-    latest: dict[str, Candidate] = {}
-    for row in ordered:
-        known = latest.get(row.row_key)
-        if known is None or known.content_digest != row.content_digest:
-            latest[row.row_key] = row
-    return latest
-
-
-def _compare_versions(
-    row: Candidate,
-    verdict: _Verdict,
-    latest: dict[str, Candidate],
-    seen: dict[tuple[str, bytes], int],
-    ledger: _Ledger,
-) -> None:
-    """Compare with other versions of the same answer: in this file first, then in the record."""
-    first = seen.setdefault((row.row_key, row.content_digest), row.position)
-    if first != row.position:
-        verdict.find(Reason.DUPLICATE, first)
-        return
-    last = latest[row.row_key]
-    if last.position != row.position:
-        verdict.find(Reason.SUPERSEDED_BY_EDIT, last.position)
-        return
-    versions = ledger.by_row.get(row.row_key)
-    if versions:
-        _compare_stored(row, verdict, versions)
+def _repeated(new: Iterable[Hashable], stored: Iterable[Hashable]) -> set[Hashable]:
+    """Return the keys of new rows that occur again, here or in the record; blank keys are nobody's."""
+    seen: set[Hashable] = set()
+    again: set[Hashable] = set()
+    for key in new:
+        (again if key in seen else seen).add(key)
+    again.update(key for key in stored if key in seen)
+    return again - {None, ""}
 
 
 def _compare_stored(row: Candidate, verdict: _Verdict, versions: list[Earlier]) -> None:
@@ -255,7 +277,7 @@ def _compare_stored(row: Candidate, verdict: _Verdict, versions: list[Earlier]) 
     elif standing.status == "in_review":
         verdict.replaces = standing
     elif standing.status == "waiting":
-        verdict.waiting.append(standing.reference)
+        verdict.waiting += ([standing.reference],)
 
 
 def _moment(version: Earlier) -> datetime:
@@ -298,7 +320,8 @@ def _compare_people(row: Candidate, verdict: _Verdict, ledger: _Ledger) -> None:
 def _compare_own(row: Candidate, verdict: _Verdict, person: _Person) -> None:
     """Compare with the same person's other requests. A repeat that cannot be told from a change is a change."""
     start = row.starts[0] if row.starts else None
-    verdict.waiting.extend(reference for reference in person.waiting if reference not in verdict.waiting)
+    if person.waiting:
+        verdict.waiting += (person.waiting,)
     in_review = next((other for other in person.in_review.values() if not verdict.is_replaced(other)), None)
     if start is None:
         if in_review is not None:
@@ -342,28 +365,32 @@ def _settle(row: Candidate, verdict: _Verdict, ousted: dict[str, list[Related]])
         if verdict.replaces is not None:
             supersedes += (verdict.replaces.reference,)
         if verdict.waiting:
-            replaces = outcome is Outcome.ACCEPT
-            verdict.remark(Flag.REPLACES_WAITING if replaces else Flag.RELATED_WAITING, verdict.waiting[0])
-            supersedes += tuple(verdict.waiting) if replaces else ()
+            replaces = outcome is Outcome.ACCEPT or _asks_for_other_times(reason)
+            verdict.remark(Flag.REPLACES_WAITING if replaces else Flag.RELATED_WAITING, verdict.waiting[0][0])
+            if replaces:
+                supersedes += tuple(dict.fromkeys(related for some in verdict.waiting for related in some))
     related = verdict.reasons.get(reason) if reason is not None else None
     if related is None:
         related = next(iter(verdict.reasons.values()), verdict.relates_to)
-    return Resolution(row.position, outcome, reason and Reason(reason), frozenset(verdict.flags), related, supersedes)
+    return Resolution(row.position, outcome, reason and Reason(reason), verdict.flags, related, supersedes)
 
 
 def _remember(row: Candidate, verdict: _Verdict, resolution: Resolution, ledger: _Ledger) -> None:
     replaced = verdict.replaces
     if replaced is not None and replaced.number is not None:
         ledger.person(replaced.number, replaced.name_key).drop(replaced)
-    if row.number is None:
-        return
-    if resolution.outcome is Outcome.REJECT:
-        # Never an original; but whoever is to be offered other times and applies again needs no offer any more.
-        if resolution.reason is not None and REASONS[resolution.reason].next_step == "alternatives_mail":
-            ledger.person(row.number, row.name_key).waiting.append(row.position)
+    offered = _asks_for_other_times(resolution.reason)
+    if row.number is None or (resolution.outcome is Outcome.REJECT and not offered):
         return
     person = ledger.person(row.number, row.name_key)
     if Flag.REPLACES_WAITING in resolution.flags:
         person.waiting.clear()
+    if offered:  # never an original, but the next request of this person takes its place
+        person.waiting.append(row.position)
+        return
     original = _Original(row.position, row.starts, row.values_digest, row.contact)
     person.add(original, live=resolution.outcome is Outcome.ACCEPT)
+
+
+def _asks_for_other_times(reason: Reason | None) -> bool:
+    return reason is not None and REASONS[reason].next_step == "alternatives_mail"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from madoguchi.domain.application import Flag
@@ -16,6 +17,7 @@ _CONSENT: Final = re.compile(r"同意|承諾|了承|確認|はい|^(?:yes|agreed
 _PRESENT: Final = re.compile(r"^(?:有り?|あり|はい)\s*[:：、,]\s*")
 
 
+@lru_cache(maxsize=256)
 def read_registration(text: str) -> Reading[str]:
     """Read the state of the registration as declared (Art. 2(1)): user, online, none, unsure, other, or empty."""
     if is_blank(text):
@@ -32,6 +34,7 @@ def read_registration(text: str) -> Reading[str]:
     return Reading("other", (), (Flag.REGISTRATION_UNSURE,))
 
 
+@lru_cache(maxsize=256)
 def read_consent(text: str) -> Reading[str]:
     """Read the consent box: given, refused, or deemed by applying (preamble and Art. 6) when blank or unclear."""
     if is_blank(text):

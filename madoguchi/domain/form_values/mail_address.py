@@ -76,7 +76,7 @@ def read_mail_address(  # noqa: PLR0911 — one return for each way to be wrong
     text = folded(raw).replace("。", ".")
     if says_nothing(text):
         return Reading()
-    if sum("@" in part for part in _BETWEEN.split(text)) > 1:
+    if text.count("@") > 1 and sum("@" in part for part in _BETWEEN.split(text)) > 1:
         return _doubtful(None, Reason.EMAIL_MULTIPLE)
     local, at, domain = text.rpartition("@")
     if not at or "@" in local or not _LOCAL.fullmatch(local) or any(char.isspace() for char in domain):

@@ -82,13 +82,16 @@ def is_blank(text: str) -> bool:
     """Tell whether a cell says nothing: white space, or a lone dash as people put into required boxes."""
     if not text:
         return True
+    first = text[0]
+    if "0" <= first <= "z" or "\u3041" <= first <= "\u30fb" or "\u3400" <= first <= "\u9fff":
+        return False  # most cells; U+30FC, which may stand for a dash, lies outside
     stripped = without_invisible(text).strip()
     return not stripped or _LONE_DASH.fullmatch(stripped) is not None
 
 
 def says_nothing(text: str) -> bool:
     """Tell whether a cell is blank or says "none" in words."""
-    return is_blank(text) or folded(text).rstrip("。.") in _NOTHING
+    return is_blank(text) or (len(text) < 16 and folded(text).rstrip("。.") in _NOTHING)
 
 
 def is_formula_start(text: str) -> bool:
@@ -100,7 +103,9 @@ def is_formula_start(text: str) -> bool:
         return False
     if text[0] in "\t\r":
         return True
-    head = text if text[0] > " " and text[0] not in "\u00a0\u200b\u3000\ufeff" else without_invisible(text).lstrip()
+    if "A" <= text[0] <= "z" or "\u3041" <= text[0] <= "\u9fff":
+        return False
+    head = without_invisible(text).lstrip()
     return unicodedata.normalize("NFKC", head[:1])[:1] in {"=", "+", "@"}
 
 

@@ -47,7 +47,7 @@ def read_time(cell: Cell) -> Reading[time]:  # noqa: PLR0911 — one return for 
         return _judged(cell.hour, _rounded(cell.hour, cell.minute, cell.second))
     if isinstance(cell, date | bool):
         return FREE_TEXT
-    if isinstance(cell, float) and cell % 1 > 0 and (cell < 1 or cell >= 10_000):
+    if isinstance(cell, float) and cell % 1 > 0 and (0 < cell < 1 or cell >= 10_000):
         return _of_day(cell)
     text = as_dashes(as_tildes(folded(cell_text(cell))))
     if text == "正午":
@@ -81,9 +81,9 @@ def _end_minutes(match: re.Match[str], first: int) -> int | None:
     if end.value is not None and (marked or _minutes(end.value) > first):
         return _minutes(end.value)
     hour, minute = int(match["hour2"]), _minute_of(match, 2)
-    if marked or hour > 12 or minute > 59:
+    if marked or not 1 <= hour <= 5 or minute > 59:
         return None
-    return (hour % 12 + 12) * 60 + minute
+    return (hour + 12) * 60 + minute
 
 
 def _clock_of(match: re.Match[str], n: int) -> Reading[time]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from functools import lru_cache
 
 from madoguchi.domain.application import Flag, Reason
 from madoguchi.domain.form_values.dates import DateReading, read_date
 from madoguchi.domain.form_values.text import Cell, Reading, cell_text, list_items, says_nothing, without_enclosed
 from madoguchi.domain.form_values.times import read_time
 from madoguchi.domain.office import JST
+
+_NOTHING_WRITTEN = ("", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,15 @@ def read_wishes(cells: Sequence[tuple[Cell, Cell]], *, reference: date, year_gue
     found: list[Wish] = []
     place = 0
     for date_cell, time_cell in cells:
+        if date_cell in _NOTHING_WRITTEN and time_cell in _NOTHING_WRITTEN:
+            place += 1
+            continue
         for day, clock in _pairs(date_cell, time_cell):
             place += 1
             if not (_blank(day) and _blank(clock)):
-                wish = _read_one(day, clock, reference, year_guess_days)
+                typed = not isinstance(day, str | None) or not isinstance(clock, str | None)
+                read = _read_one if typed else _read_written
+                wish = read(day, clock, reference, year_guess_days)
                 found.append(replace(wish, preference=place) if place > 1 else wish)
     return found
 
@@ -80,6 +88,10 @@ def _read_one(date_cell: Cell, time_cell: Cell, reference: date, year_guess_days
         reading = read_date(date_cell, reference=reference, year_guess_days=year_guess_days)
     clock = _clock(reading, time_cell)
     return Wish(reading.day, clock.value, (*reading.reasons, *clock.reasons), reading.flags)
+
+
+_read_written = lru_cache(maxsize=4096)(_read_one)
+"""For cells of text only: many people wish the same, and 1, 1.0 and True would be the same key."""
 
 
 def _is_time(cell: Cell) -> bool:
