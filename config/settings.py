@@ -17,7 +17,8 @@ from madoguchi.domain.office import Office
 ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_KEY = "c2FuZGJveC1rZXktb25seS1mb3ItcmVoZWFyc2Fscy4="
 """The sandbox's encryption key: public, therefore refused in live mode."""
-_SANDBOX_SECRET = "sandbox"  # noqa: S105 — opens nothing but the stand-ins on loopback
+_SANDBOX_ACCOUNT, _SANDBOX_CLIENT = "sandbox-account", "sandbox-client"
+_SANDBOX_SECRET = "sandbox-secret"  # noqa: S105 — opens nothing but the stand-ins on loopback
 
 
 class SettingsError(Exception):
@@ -134,8 +135,8 @@ class Settings(BaseSettings):
             return (
                 zoom.token_url,
                 zoom.api_url,
-                zoom.account_id or _SANDBOX_SECRET,
-                zoom.client_id or _SANDBOX_SECRET,
+                zoom.account_id or _SANDBOX_ACCOUNT,
+                zoom.client_id or _SANDBOX_CLIENT,
                 zoom.client_secret.get_secret_value() or _SANDBOX_SECRET,
             )
         return (
@@ -195,7 +196,16 @@ class Settings(BaseSettings):
         ):
             if not value.strip() and (needs_login or not name.startswith("SMTP__") or name == "SMTP__HOST"):
                 found.append(f"MADOGUCHI_{name}: missing")
-            elif value.strip().lower() in {_SANDBOX_SECRET, "changeme", "change-me", "password", "secret"}:
+            elif value.strip().lower() in {
+                _SANDBOX_ACCOUNT,
+                _SANDBOX_CLIENT,
+                _SANDBOX_SECRET,
+                "sandbox",
+                "changeme",
+                "change-me",
+                "password",
+                "secret",
+            }:
                 found.append(f"MADOGUCHI_{name}: still a default; set the real one")
         if not self.office.telephone:
             found.append(
