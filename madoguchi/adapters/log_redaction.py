@@ -142,13 +142,17 @@ class RedactionFilter(logging.Filter):
 
 
 def install(level: int = logging.INFO) -> None:
-    """Give the root logger a handler on stderr if it has none, and every root handler the filter. May be repeated."""
+    """Give the root logger a handler on stderr if it has none, and every root handler the filter. May be repeated.
+
+    `level` is that of our own loggers; libraries speak from WARNING on.
+    """
     root = logging.getLogger()
     if not root.handlers:
         to_stderr = logging.StreamHandler()
         to_stderr.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
         root.addHandler(to_stderr)
-        root.setLevel(level)
+    for ours in ("madoguchi", "tasks", "flows"):
+        logging.getLogger(ours).setLevel(level)
     for handler in root.handlers:
         if not any(isinstance(present, RedactionFilter) for present in handler.filters):
             handler.addFilter(RedactionFilter())

@@ -1,0 +1,69 @@
+"""Serving the deployments: the process in which scheduled runs are started. `madoguchi up` runs it as a child."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from config.settings import ROOT, Settings, SettingsError, load_settings
+from madoguchi.adapters import log_redaction
+from madoguchi.adapters.prefect_server import apply, environment
+
+RUNS_AT_ONCE = 4
+
+
+def serving_file(var_dir: Path) -> Path:
+    """Return the file that says which process serves the deployments; it exists from their registration on."""
+    return var_dir / "prefect" / "serving.json"
+
+
+def run(settings: Settings) -> int:
+    """Register the deployments and the clean-up with the server of PREFECT_API_URL and start their runs until stopped.
+
+    Schedules stay active when this process ends: runs that were due meanwhile start, once each, when it is back.
+    """
+    apply(
+        environment(
+            settings.var_dir, settings.prefect.host, settings.prefect.port, ROOT / "config" / "prefect_logging.yml"
+        )
+    )
+    # The entrypoints are relative to it, and Prefect would read a stranger's .env elsewhere.
+    os.chdir(ROOT)
+    asyncio.run(_serve(settings))
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    from prefect.runner import Runner
+
+    from flows.deployments import list_deployments, runner_deployments
+    from madoguchi.adapters.prefect_automations import ensure_automations
+
+    await asyncio.to_thread(ensure_automations)
+    # With pause_on_shutdown every stop, and every crash of this process, would silently switch the schedules off.
+    runner = Runner(name="madoguchi", pause_on_shutdown=False, limit=RUNS_AT_ONCE)
+    for deployment in runner_deployments(list_deployments(settings.office)):
+        await runner.aadd_deployment(deployment)
+    noted = serving_file(settings.var_dir)
+    noted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    noted.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+    await runner.start()
+
+
+def main() -> int:
+    """Run as a child of `madoguchi up`; the settings come from the environment."""
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return 2
+    log_redaction.install()
+    return run(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
