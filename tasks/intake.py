@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
-
-from sqlalchemy.orm import Session
 
 from madoguchi.adapters.form_export import Export, RawRow, open_export
 from madoguchi.adapters.mail_address_syntax import is_valid_address
@@ -20,7 +18,6 @@ from madoguchi.domain.intake import (
     Candidate,
     Earlier,
     FormMapping,
-    Resolution,
     name_match_key,
     parse_row,
     resolve,
@@ -29,7 +26,7 @@ from madoguchi.domain.lifecycle import RequestStatus
 from madoguchi.domain.reference import new_reference
 from madoguchi.store import intake as store
 from madoguchi.store.types import new_id
-from tasks.settling import settle_rows
+from tasks.settling import replace_requests, settle_rows
 from tasks.wiring import Run, Services
 
 STAGE_CHUNK = 1000
@@ -71,6 +68,7 @@ def receive_export(services: Services, run: Run, path: Path, mapping: FormMappin
                 form=mapping.form,
                 name=path.name,
                 sha256=export.sha256,
+                size=path.stat().st_size,
                 now=services.clock(),
             )
         if file.status == "read":
@@ -173,6 +171,7 @@ def _staged(
         "flags": sorted(result.flags),
         "status": RequestStatus.STAGED.value,
         "number_index": _index(services, "number", application.job_seeker_number),
+        "contact_index": _index(services, "mail", application.email),
         "name_index": _index(services, "name", name_match_key(application.name) if application.name else None),
         "values_digest": _values_digest(services, application),
         "wishes": [wish.isoformat() for wish in application.wishes],
@@ -212,29 +211,22 @@ def finish_staged(services: Services, run: Run, mapping: FormMapping, report: Fi
         )
     resolutions = resolve(candidates, [_earlier(row, mapping, run.as_of) for row in earlier])
     del candidates
+    superseded: set[str] = set()
     for at in range(0, len(resolutions), FINISH_CHUNK):
         part = resolutions[at : at + FINISH_CHUNK]
+        superseded |= {r if isinstance(r, str) else references[r] for found in part for r in found.supersedes}
         with services.database.write() as session:
-            _finish(services, run, session, part, ids, references)
+            rows = store.rows_to_finish(session, [ids[r.position] for r in part])
+            settle_rows(
+                services,
+                run,
+                session,
+                [(rows[ids[r.position]], r) for r in part if ids[r.position] in rows],
+                references,
+            )
+            # One that is still staged comes with a later part.
+            superseded -= replace_requests(session, run.act(services), superseded)
     report.outcomes.update(Counter(resolution.outcome.value for resolution in resolutions))
-
-
-def _finish(
-    services: Services,
-    run: Run,
-    session: Session,
-    part: Sequence[Resolution],
-    ids: list[str],
-    references: list[str],
-) -> None:
-    rows = {row.id: row for row in store.rows_to_finish(session, [ids[r.position] for r in part])}
-    settle_rows(
-        services,
-        run,
-        session,
-        [(rows[ids[r.position]], r) for r in part if ids[r.position] in rows],
-        references,
-    )
 
 
 def _candidate(position: int, row: Any) -> Candidate:
@@ -247,6 +239,7 @@ def _candidate(position: int, row: Any) -> Candidate:
         name_key=bytes(row.name_index) if row.name_index else None,
         starts=_starts(row.wishes),
         values_digest=bytes(row.values_digest),
+        contact=bytes(row.contact_index) if row.contact_index else None,
         outcome=Outcome(row.outcome),
         reason=row.reason,
     )
@@ -262,8 +255,10 @@ def _earlier(row: Any, mapping: FormMapping, as_of: datetime) -> Earlier:
         submitted_at=row.submitted_at,
         number=bytes(row.number_index) if row.number_index else None,
         name_key=bytes(row.name_index) if row.name_index else None,
-        starts=(row.start_at,) if row.start_at else _starts(row.wishes),
+        starts=_starts(row.wishes),
+        booked=row.start_at,
         values_digest=bytes(row.values_digest),
+        contact=bytes(row.contact_index) if row.contact_index else None,
         outcome=Outcome(row.outcome),
         reason=row.reason,
         status=_standing(row, as_of),

@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 
 from madoguchi.domain.application import REASONS, Application, Flag, Outcome, Reason
 from madoguchi.domain.intake import Resolution
-from madoguchi.domain.lifecycle import RequestStatus
+from madoguchi.domain.lifecycle import REQUEST_ARROWS, RequestStatus
 from madoguchi.domain.message import IncompleteContext, MailKind, MissingPart
 from madoguchi.store import intake as store
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.models import Consent, StaffTask
 from madoguchi.store.outbox import NewMessage, pin_template, queue_messages
+from madoguchi.store.runs import close_staff_tasks
 from madoguchi.store.terms import SERVICE_TERMS, ZOOM_TERMS, terms_in_force
 from madoguchi.store.transitions import move_request
 from madoguchi.store.types import new_id
@@ -89,8 +90,6 @@ def settle_rows(
         if resolution.outcome == Outcome.REJECT:
             _tell(services, act, effects, judged)
     _write(services, session, act, effects)
-    superseded = [ref for _, resolution in rows for ref in resolution.supersedes if isinstance(ref, str)]
-    _replace(session, act, superseded)
 
 
 def _settle(act: Act, effects: _Effects, judged: _Judged, client_id: str | None, relates_to: str | None) -> None:
@@ -265,14 +264,18 @@ def pin_templates(services: Services, session: Session, kinds: set[MailKind]) ->
     return versions
 
 
-def _replace(session: Session, act: Act, references: Sequence[str]) -> None:
-    replaceable = {
-        RequestStatus.RECEIVED,
-        RequestStatus.WAITING,
-        RequestStatus.IN_REVIEW,
-        RequestStatus.REJECTED,
-        RequestStatus.TO_OFFER,
-    }
-    for request in store.requests_by_reference(session, act.office, references):
-        if RequestStatus(request.status) in replaceable:
+def replace_requests(session: Session, act: Act, references: set[str]) -> set[str]:
+    """Close requests that a later version or application replaces; return those that are settled one way or another.
+
+    A booked one is never closed by this: confirmed sessions are not moved by a form (Art. 6(3)).
+    """
+    settled = set()
+    for request in store.requests_by_reference(session, act.office, sorted(references)):
+        status = RequestStatus(request.status)
+        if status == RequestStatus.STAGED:
+            continue
+        settled.add(request.reference)
+        if RequestStatus.REPLACED in REQUEST_ARROWS[status]:
             move_request(session, request, RequestStatus.REPLACED, act, "SUPERSEDED")
+            close_staff_tasks(session, act, request.reference)
+    return settled

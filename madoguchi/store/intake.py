@@ -50,7 +50,7 @@ def file_by_hash(session: Session, office: str, source: str, form: str, sha256: 
 
 
 def register_file(
-    session: Session, *, office: str, source: str, form: str, name: str, sha256: str, now: datetime
+    session: Session, *, office: str, source: str, form: str, name: str, sha256: str, size: int, now: datetime
 ) -> ExportFile:
     """Record that a file is being read, or find the record of an earlier, unfinished reading."""
     row = file_by_hash(session, office, source, form, sha256)
@@ -61,6 +61,7 @@ def register_file(
             form=form,
             name=name,
             sha256=sha256,
+            size=size,
             status="reading",
             counts={},
             first_read_at=now,
@@ -92,6 +93,7 @@ _COMPARED = (
     BookingRequest.submitted_at,
     BookingRequest.number_index,
     BookingRequest.name_index,
+    BookingRequest.contact_index,
     BookingRequest.wishes,
     BookingRequest.values_digest,
     BookingRequest.outcome,
@@ -142,9 +144,9 @@ def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
         yield values[at : at + _CHUNK]
 
 
-def rows_to_finish(session: Session, ids: Sequence[str]) -> list[Row[Any]]:
-    """Return what finishing staged rows needs, in the order of `ids`; rows that are no longer staged are left out."""
-    rows = {
+def rows_to_finish(session: Session, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Return what finishing staged rows needs, by id; rows that are no longer staged are left out."""
+    return {
         row.id: row
         for row in session.connection().execute(
             select(
@@ -161,7 +163,6 @@ def rows_to_finish(session: Session, ids: Sequence[str]) -> list[Row[Any]]:
             .with_for_update()
         )
     }
-    return [rows[row_id] for row_id in ids if row_id in rows]
 
 
 def finish_rows(session: Session, rows: Sequence[dict[str, Any]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Date,
     ForeignKey,
     Index,
@@ -83,6 +84,7 @@ class ExportFile(Base):
     form: Mapped[str] = mapped_column(String(60))
     name: Mapped[str] = mapped_column(String(255))
     sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[str] = mapped_column(String(20))
     counts: Mapped[dict[str, Any]]
     first_read_at: Mapped[datetime]
@@ -131,6 +133,7 @@ class BookingRequest(Base):
     client_id: Mapped[str | None] = mapped_column(ForeignKey("client.id"))
     number_index: Mapped[bytes | None]
     name_index: Mapped[bytes | None]
+    contact_index: Mapped[bytes | None]
     values_digest: Mapped[bytes]
     wishes: Mapped[list[Any]]
     submitted_at: Mapped[datetime | None]

@@ -73,3 +73,13 @@ def open_staff_task(session: Session, act: Act, kind: str, subject: str, reason:
     )
     session.flush()
     return True
+
+
+def close_staff_tasks(session: Session, act: Act, subject: str) -> None:
+    """Close what waits for a person about a subject that has become pointless."""
+    for task in session.scalars(
+        select(StaffTask).where(
+            StaffTask.office == act.office, StaffTask.subject == subject, StaffTask.closed_at.is_(None)
+        )
+    ):
+        task.closed_at, task.closed_by = act.happened_at, act.actor
