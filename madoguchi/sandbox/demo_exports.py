@@ -84,7 +84,7 @@ def _starts(calendar: OfficeCalendar, as_of: datetime) -> list[datetime]:
 
 def _google(starts: Sequence[datetime], sent: datetime, places: int) -> list[tuple[str, ...]]:
     popular = starts[0]
-    rows = []
+    rows: list[tuple[str, ...]] = []
 
     def add(
         name: str, kana: str, number: str, date: str, time: str, second: str = "", *, companion: str = "なし"
@@ -134,7 +134,7 @@ def _google(starts: Sequence[datetime], sent: datetime, places: int) -> list[tup
 
 
 def _logo(starts: Sequence[datetime], sent: datetime) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
 
     def add(name: str, number: str, start: datetime, mail: str, status: str = "利用登録者", note: str = "") -> None:
         moment = sent + timedelta(minutes=30 + len(rows))
