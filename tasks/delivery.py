@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from madoguchi.adapters.calendar_file import session_calendar
 from madoguchi.adapters.mail_message import MailBuildError, build_mail
-from madoguchi.adapters.smtp import MailConfigError, MailRejected, MailRetryable, MailSession, MailUncertain
-
 from madoguchi.adapters.mail_templates import MailTemplateError
+from madoguchi.adapters.smtp import MailConfigError, MailRejected, MailRetryable, MailSession, MailUncertain
 from madoguchi.domain.calendar import SESSION
 from madoguchi.domain.message import (
     KINDS,
@@ -104,10 +104,7 @@ class _Round:
                 SendingMarks(self._services.database, self._services.owner) as marks,
             ):
                 try:
-                    while batch:
-                        for mail in self._built(batch):
-                            self._send(relay, marks, mail)
-                        batch = self._claim()
+                    self._send_stream(relay, marks, self._stream(batch))
                 finally:
                     self._record_sent(marks)
         except _Stop as stop:
@@ -169,7 +166,7 @@ class _Round:
     def _build(self, row: Any, kind: MailKind, context: MailContext, recipient: str) -> bytes:
         office = self._services.office
         bundle = self._bundles[kind.value, row.template_version]
-        rendered = self._services.templates.render(kind, context, office, bundle)
+        rendered = self._services.templates.render(kind, context, office, bundle, version=row.template_version)
         now = self._services.clock()
         calendar = None
         if isinstance(context, ConfirmedContext):
@@ -195,31 +192,51 @@ class _Round:
             calendar_method=KINDS[kind].calendar_method,
         )
 
-    def _send(self, relay: MailSession, marks: SendingMarks, mail: _Mail) -> None:
-        """Send one: envelope, then the mark `sending`, then the body. Settles every outcome but a broken relay."""
+    def _stream(self, batch: list[Any]) -> Iterator[_Mail]:
+        while batch:
+            yield from self._built(batch)
+            batch = self._claim()
+
+    def _send_stream(self, relay: MailSession, marks: SendingMarks, mails: Iterator[_Mail]) -> None:
+        """Send one after another. The next envelope travels with the present body: one round trip a mail."""
+        begun: _Mail | None = None
+        for mail in mails:
+            if begun is not None:
+                if self._finish(relay, marks, begun, mail):
+                    begun = mail if self._settled_begin(relay, mail, relay.begin_following) else None
+                    continue
+                self._reconnect(relay)
+            envelope = (self._services.office.mail_from, mail.recipient)
+            begun = mail if self._settled_begin(relay, mail, partial(relay.begin, *envelope)) else None
+        if begun is not None:
+            self._finish(relay, marks, begun, None)
+
+    def _settled_begin(self, relay: MailSession, mail: _Mail, begin: Callable[[], None]) -> bool:
+        """Bring an envelope up to the relay's 354; False when it was refused, which is then settled."""
         status = MessageStatus(mail.row.status)
         try:
-            relay.begin(self._services.office.mail_from, mail.recipient)
+            begin()
         except MailRejected as error:
             self._settle(mail, status, MessageStatus.FAILED, error.code)
-            return
         except MailRetryable as error:
             self._settle_retry(mail, status, error.code)
-            self._reconnect(relay)
-            return
+        else:
+            return True
+        self._reconnect(relay)
+        return False
+
+    def _finish(self, relay: MailSession, marks: SendingMarks, mail: _Mail, following: _Mail | None) -> bool:
+        """Mark `sending`, give the body, settle; True when the connection has taken `following`'s envelope along."""
         act = self._run.act(self._services)
         sent, self._pending_sent = self._pending_sent, []
         if not marks.mark(act, sent=sent, sending=(mail.row.id, mail.kind, mail.row.status)):
             # Between claim and now somebody cancelled or moved the booking: the next claim will say so.
             relay.abort()
-            self._reconnect(relay)
-            return
-        self._finish(relay, mail)
-
-    def _finish(self, relay: MailSession, mail: _Mail) -> None:
+            return False
         sending = MessageStatus.SENDING
+        ahead = (self._services.office.mail_from, following.recipient) if following else None
         try:
-            relay.finish(mail.data)
+            relay.finish(mail.data, ahead)
         except MailUncertain as error:
             self._settle(mail, sending, MessageStatus.UNCERTAIN, error.code)
         except MailRejected as error:
@@ -230,8 +247,7 @@ class _Round:
             self._pending_sent.append(mail.row.id)
             self.report.counts[MessageStatus.SENT.value] += 1
             self._broken_connections = 0
-            return
-        self._reconnect(relay)
+        return following is not None and relay.is_usable
 
     def _reconnect(self, relay: MailSession) -> None:
         """Open a new connection where the old one is dead; stop the run when the relay keeps failing."""

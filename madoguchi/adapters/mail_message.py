@@ -80,11 +80,10 @@ def _part(content_type: str, text: str) -> bytes:
 
 
 def _base64(content_type: str, content: bytes, more: str = "") -> bytes:
-    lines = b"".join(
-        binascii.b2a_base64(content[at : at + 57], newline=False) + b"\r\n" for at in range(0, len(content), 57)
-    )
+    encoded = binascii.b2a_base64(content, newline=False)
+    lines = b"\r\n".join([encoded[at : at + 76] for at in range(0, len(encoded), 76)])
     head = f"Content-Type: {content_type}\r\n{more}Content-Transfer-Encoding: base64\r\n\r\n"
-    return head.encode("ascii") + lines + (b"" if lines else b"\r\n")
+    return head.encode("ascii") + lines + b"\r\n"
 
 
 def _address(field: str, address: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import ipaddress
 import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -243,11 +244,15 @@ def _incomplete_values(context: IncompleteContext) -> dict[str, Any]:
 
 def _alternatives_values(context: AlternativesContext) -> dict[str, Any]:
     return {
-        "wished": [wording.long_start(start) for start in context.wished],
+        "wished": [_start(start) for start in context.wished],
         "why": str(context.why),
-        "offers": [wording.long_start(start) for start in context.offers],
+        "offers": [_start(start) for start in context.offers],
         "answer_by": wording.long_date(context.answer_by) if context.answer_by else "",
     }
+
+
+def _start(start: datetime) -> dict[str, str]:
+    return {"date": wording.long_date(start.astimezone(JST).date()), "time": wording.long_time(start)}
 
 
 def spaced_meeting_id(meeting_id: str) -> str:
@@ -277,6 +282,7 @@ def _split(name: str, url: str) -> Any:
     return parts
 
 
+@functools.lru_cache(maxsize=64)  # the same few links of the office stand in every mail
 def _https(url: str) -> str:
     if _split("link", url).scheme != "https":
         raise TemplateError("link: not an https link")

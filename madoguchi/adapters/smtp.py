@@ -167,6 +167,8 @@ class MailSession:
         self._mailer = mailer
         self._smtp: smtplib.SMTP | None = None
         self._pipelining = False
+        self._following: list[bytes] | None = None
+        self._is_ahead = False
 
     @property
     def is_usable(self) -> bool:
@@ -188,52 +190,28 @@ class MailSession:
             raise MailRetryable("SMTP_CONNECT") from None
 
     def begin(self, sender: str, recipient: str) -> None:
-        """Hand over the envelope, up to the relay's 354.
+        """Hand over an envelope, up to the relay's 354.
 
         Raises MailRetryable or MailRejected; the connection then stays usable unless the relay closed it.
         """
-        self.begin_write(sender, recipient)
-        self.begin_read()
-
-    def begin_write(self, sender: str, recipient: str) -> None:
-        """Write the envelope, in one go where the relay allows pipelining; `begin_read` takes the answers."""
-        smtp = self._open()
-        self._commands = [f"MAIL FROM:<{envelope(sender)}>", f"RCPT TO:<{envelope(recipient)}>", "DATA"]
+        commands = _envelope_commands(sender, recipient)
         if self._pipelining:
-            self._write(smtp, "".join(f"{command}\r\n" for command in self._commands).encode("ascii"))
+            self._write(self._open(), b"".join(commands))
+        self._read_envelope(commands)
 
-    def begin_read(self) -> None:
-        """Take the answers to `begin_write`."""
-        smtp = self._open()
-        first: MailError | None = None
-        for command in self._commands:
-            if not self._pipelining:
-                self._write(smtp, f"{command}\r\n".encode("ascii"))
-            code = self._answer(smtp, "SMTP_DROPPED_BEFORE_DOT", MailRetryable)
-            wanted = 354 if command == "DATA" else 250
-            if code == 421:
-                self._drop()
-                raise MailRetryable("SMTP_421", smtp_code=421)
-            if code not in {wanted, 251}:
-                first = first or _refusal(code)
-                if not self._pipelining:
-                    break
-            elif command == "DATA" and first is not None:
-                # The relay wants a body although it refused the recipient: an empty one ends this mail.
-                self._write(smtp, b".\r\n")
-                self._answer(smtp, "SMTP_DROPPED_BEFORE_DOT", MailRetryable)
-        if first is not None:
-            self._reset(smtp)
-            raise first
-
-    def finish(self, data: bytes) -> str:
+    def finish(self, data: bytes, following: tuple[str, str] | None = None) -> str:
         """Give the body and the final dot and return the relay's answer.
 
+        `following` (sender, recipient): where the relay allows pipelining, the next envelope leaves in the same write,
+        and `begin_following` takes its answers; otherwise that one hands it over by itself.
         MailUncertain: no answer came after the dot. MailRetryable or MailRejected: it said no.
         """
         smtp = self._open()
+        self._following = _envelope_commands(*following) if following else None
+        self._is_ahead = bool(self._following and self._pipelining)
+        ahead = b"".join(self._following) if self._is_ahead and self._following else b""
         try:
-            smtp.sock.sendall(_stuffed(data))  # type: ignore[union-attr]  # connected, or _open had raised
+            smtp.sock.sendall(_stuffed(data) + ahead)  # type: ignore[union-attr]  # connected, or _open had raised
         except _CONNECTION_ERRORS:
             self._drop()
             # The kernel may have handed over the dot before it failed.
@@ -245,6 +223,35 @@ class MailSession:
         if code != 250:
             raise _refusal(code)
         return str(code)
+
+    def begin_following(self) -> None:
+        """Bring the envelope that `finish` was given up to the relay's 354, as `begin` does."""
+        commands, self._following = self._following or [], None
+        if not self._is_ahead and self._pipelining:
+            self._write(self._open(), b"".join(commands))
+        self._read_envelope(commands)
+
+    def _read_envelope(self, commands: list[bytes]) -> None:
+        smtp = self._open()
+        first: MailError | None = None
+        for command in commands:
+            if not self._pipelining:
+                self._write(smtp, command)
+            code = self._answer(smtp, "SMTP_DROPPED_BEFORE_DOT", MailRetryable)
+            if code == 421:
+                self._drop()
+                raise MailRetryable("SMTP_421", smtp_code=421)
+            if code not in ({354} if command == b"DATA\r\n" else {250, 251}):
+                first = first or _refusal(code)
+                if not self._pipelining:
+                    break
+            elif command == b"DATA\r\n" and first is not None:
+                # The relay wants a body although it refused the recipient: an empty one ends this mail.
+                self._write(smtp, b".\r\n")
+                self._answer(smtp, "SMTP_DROPPED_BEFORE_DOT", MailRetryable)
+        if first is not None:
+            self._reset(smtp)
+            raise first
 
     def abort(self) -> None:
         """Leave a mail that was begun: only dropping the connection keeps the relay from taking it."""
@@ -289,6 +296,11 @@ class MailSession:
     def _reset(self, smtp: smtplib.SMTP) -> None:
         self._write(smtp, b"RSET\r\n")
         self._answer(smtp, "SMTP_DROPPED_BEFORE_DOT", MailRetryable)
+
+
+def _envelope_commands(sender: str, recipient: str) -> list[bytes]:
+    mail, rcpt = f"MAIL FROM:<{envelope(sender)}>\r\n", f"RCPT TO:<{envelope(recipient)}>\r\n"
+    return [mail.encode("ascii"), rcpt.encode("ascii"), b"DATA\r\n"]
 
 
 def _refusal(code: int) -> MailError:
