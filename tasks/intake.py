@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from madoguchi.adapters.form_export import Export, RawRow, open_export
+from sqlalchemy.orm import Session
+
+from madoguchi.adapters.form_export import Export, ExportError, KnownStart, RawRow, open_export
 from madoguchi.adapters.mail_address_syntax import is_valid_address
-from madoguchi.domain.application import Application, Outcome, RowResult
+from madoguchi.domain.application import REASONS, Outcome, Reason, RowResult
 from madoguchi.domain.intake import (
     Candidate,
     Earlier,
     FormMapping,
+    Resolution,
     name_match_key,
     parse_row,
     resolve,
@@ -32,6 +35,8 @@ from tasks.wiring import Run, Services
 STAGE_CHUNK = 1000
 FINISH_CHUNK = 2000
 LISTED = 500
+
+_JSON = json.JSONEncoder(ensure_ascii=False)
 
 
 @dataclass(slots=True)
@@ -52,29 +57,56 @@ class FileReport:
         return {"in": self.rows, "new": self.new, **{o.value: self.outcomes[o.value] for o in Outcome}}
 
 
+@dataclass(slots=True)
+class _Reading:
+    """One file on its way into the record."""
+
+    mapping: FormMapping
+    file_id: str
+    report: FileReport
+    unfinished: set[tuple[bytes, int]] = field(default_factory=set)
+    """Rows of this file that an earlier, broken reading staged: digest and occurrence."""
+
+    def holds(self, row: Any) -> bool:
+        """Tell whether a staged row stands in this file; others are finished with it, but not counted."""
+        return row.file_id == self.file_id or (bytes(row.digest), row.occurrence) in self.unfinished
+
+
 def receive_export(services: Services, run: Run, path: Path, mapping: FormMapping) -> FileReport:
     """Read one export into the record; reading it again, or a longer version of it, adds only what is new.
 
-    Raises ExportError when the file cannot be read; nothing of it is visible to scheduling then. A crash in the
-    middle leaves staged rows that the next reading finishes.
+    Raises ExportError when the file cannot be read; nothing of it stays in the record then. A crash in the
+    middle leaves staged rows, invisible to scheduling, that the next reading finishes as this one would have.
     """
-    with services.database.exclusive("intake"), open_export(path, mapping) as export:
-        report = FileReport(path.name, mapping.source, unknown_columns=tuple(export.unknown_columns))
-        with services.database.write() as session:
-            file = store.register_file(
-                session,
-                office=services.office.code,
-                source=mapping.source,
-                form=mapping.form,
-                name=path.name,
-                sha256=export.sha256,
-                size=path.stat().st_size,
-                now=services.clock(),
-            )
-        if file.status == "read":
-            return _as_recorded(report, file.counts)
-        _stage_new_rows(services, run, export, mapping, file.id, report)
-        finish_staged(services, run, mapping, report)
+    form = (services.office.code, mapping.source, mapping.form)
+    with services.database.exclusive("intake"):
+        with services.database.read() as session:
+            known = {file.sha256: file for file in store.files_read(session, *form)}
+        starts = [KnownStart(file.sha256, file.size, file.counts["in"]) for file in known.values()]
+        key = services.vault.index("row-digest", "")
+        with open_export(path, mapping, digest_key=key, known=starts) as export:
+            report = FileReport(path.name, mapping.source, unknown_columns=tuple(export.unknown_columns))
+            with services.database.write() as session:
+                file = store.register_file(
+                    session,
+                    office=services.office.code,
+                    source=mapping.source,
+                    form=mapping.form,
+                    name=path.name,
+                    sha256=export.sha256,
+                    size=export.size,
+                    now=services.clock(),
+                )
+            if file.status == "read":
+                return _as_recorded(report, file.counts)
+            reading = _Reading(mapping, file.id, report)
+            try:
+                _stage_new_rows(services, run, export, reading, {sha256: file.counts for sha256, file in known.items()})
+            except ExportError:
+                with services.database.write() as session:
+                    store.discard_staged(session, file.id)
+                raise
+        finish_staged(services, run, reading)
         if sum(report.outcomes.values()) != report.rows:
             raise RuntimeError(f"{mapping.source}: rows in and outcomes differ; nothing is lost, the file stays open")
         with services.database.write() as session:
@@ -90,31 +122,59 @@ def _as_recorded(report: FileReport, counts: dict[str, Any]) -> FileReport:
 
 
 def _stage_new_rows(
-    services: Services, run: Run, export: Export, mapping: FormMapping, file_id: str, report: FileReport
+    services: Services, run: Run, export: Export, reading: _Reading, counts: dict[str, dict[str, Any]]
 ) -> None:
-    with services.database.read() as session:
-        known = store.known_digests(session, services.office.code, mapping.source, mapping.form)
+    new = _added_rows(services, export, reading, counts)
+    if new is None:
+        with services.database.read() as session:
+            known = store.known_digests(session, services.office.code, reading.mapping.source, reading.mapping.form)
+        new = _unknown_rows(export, known, reading)
     chunk: list[dict[str, Any]] = []
-    for raw, occurrence in _unknown_rows(export, known, report):
+    for raw, occurrence in new:
         result = parse_row(
             export.fields(raw),
-            mapping=mapping,
+            mapping=reading.mapping,
             calendar=services.calendar,
             as_of=run.as_of,
             address_is_valid=is_valid_address,
             extra_columns=raw.extra_columns,
         )
-        chunk.append(_staged(services, mapping, file_id, raw, occurrence, result))
-        report.new += 1
+        chunk.append(_staged(services, reading, raw, occurrence, result))
         if len(chunk) == STAGE_CHUNK:
-            _stage(services, chunk)
+            _stage(services, chunk, reading.report)
             chunk = []
     if chunk:
-        _stage(services, chunk)
+        _stage(services, chunk, reading.report)
 
 
-def _unknown_rows(export: Export, known: dict[bytes, str], report: FileReport) -> Iterator[tuple[RawRow, int]]:
+def _added_rows(
+    services: Services, export: Export, reading: _Reading, counts: dict[str, dict[str, Any]]
+) -> Iterable[tuple[RawRow, int]] | None:
+    """Return the rows behind a file that was read before, when this one only continues it; None when in doubt.
+
+    A row that the record holds already is such a doubt: only the whole file tells how often it stands in it.
+    """
+    continuation = export.continuation()
+    if continuation is None:
+        return None
+    mapping = reading.mapping
+    digests = [raw.digest for raw in continuation.rows]
+    with services.database.read() as session:
+        if store.is_any_known(session, services.office.code, mapping.source, mapping.form, digests):
+            return None
+    _as_recorded(reading.report, counts[continuation.start.sha256])
+    reading.report.rows += len(digests)
+    repeated: Counter[bytes] = Counter()
+    added = []
+    for raw in continuation.rows:
+        repeated[raw.digest] += 1
+        added.append((raw, repeated[raw.digest]))
+    return added
+
+
+def _unknown_rows(export: Export, known: dict[bytes, str], reading: _Reading) -> Iterator[tuple[RawRow, int]]:
     """Yield rows that the record lacks, with how many equal ones stand before them; count the known ones."""
+    report = reading.report
     repeated: dict[bytes, int] = {}
     tally: Counter[str] = Counter()
     seen: set[bytes] = set()
@@ -128,40 +188,53 @@ def _unknown_rows(export: Export, known: dict[bytes, str], report: FileReport) -
         else:
             seen.add(digest)
         letters = known.get(digest)
-        if letters is not None and occurrence <= len(letters):
-            tally[letters[occurrence - 1]] += 1
-        else:
+        if letters is None or occurrence > len(letters):
             yield raw, occurrence
+        else:
+            letter = letters[occurrence - 1]
+            tally[letter] += 1
+            if letter == store.STAGED_LETTER:
+                reading.unfinished.add((digest, occurrence))
     report.rows = rows
-    for letter, count in tally.items():
-        report.outcomes[store.OUTCOME_OF_LETTER[letter]] += count
+    for letter, outcome in store.OUTCOME_OF_LETTER.items():
+        report.outcomes[outcome] += tally[letter]
 
 
-def _stage(services: Services, chunk: list[dict[str, Any]]) -> None:
+def _stage(services: Services, chunk: list[dict[str, Any]], report: FileReport) -> None:
+    report.new += len(chunk)
+    now = services.clock()
     with services.database.write() as session:
-        taken = store.taken_references(session, services.office.code, [row["reference"] for row in chunk])
-        names: set[str] = set()
-        for row in chunk:
-            while row["reference"] in taken or row["reference"] in names:
-                row["reference"] = new_reference("R", secrets.randbelow)
-            names.add(row["reference"])
+        references = _free_references(session, services.office.code, len(chunk))
+        for row, reference in zip(chunk, references, strict=True):
+            row["reference"] = reference
+            row["recorded_at"] = now
         store.stage_rows(session, chunk)
 
 
-def _staged(
-    services: Services, mapping: FormMapping, file_id: str, raw: RawRow, occurrence: int, result: RowResult
-) -> dict[str, Any]:
+def _free_references(session: Session, office: str, count: int) -> list[str]:
+    """Return new references that the record does not hold: among 200,000 some three hundred would be drawn twice."""
+    free: set[str] = set()
+    while len(free) < count:
+        drawn = {new_reference("R", secrets.randbelow) for _ in range(count - len(free))}
+        free |= drawn - store.taken_references(session, office, sorted(drawn))
+    return list(free)
+
+
+def _staged(services: Services, reading: _Reading, raw: RawRow, occurrence: int, result: RowResult) -> dict[str, Any]:
+    """Return a row of the record; its reference and the moment of recording come with its chunk."""
     row_id = new_id()
     vault = services.vault
     application = result.application
-    values = {"application": application.to_json(), "findings": [str(f) for f in result.findings]}
+    values = application.to_json()
+    name_key = name_match_key(application.name)
+    sealed = {"application": values, "findings": [finding.value for finding in result.findings]}
+    cells = ["" if cell is None else str(cell) for cell in raw.cells]
     return {
         "id": row_id,
-        "reference": new_reference("R", secrets.randbelow),
         "office": services.office.code,
-        "source": mapping.source,
-        "form": mapping.form,
-        "file_id": file_id,
+        "source": reading.mapping.source,
+        "form": reading.mapping.form,
+        "file_id": reading.file_id,
         "row_number": raw.number,
         "row_key": vault.index("row", result.row_key).hex() if result.row_key else "",
         "digest": raw.digest,
@@ -172,13 +245,12 @@ def _staged(
         "status": RequestStatus.STAGED.value,
         "number_index": _index(services, "number", application.job_seeker_number),
         "contact_index": _index(services, "mail", application.email),
-        "name_index": _index(services, "name", name_match_key(application.name) if application.name else None),
-        "values_digest": _values_digest(services, application),
-        "wishes": [wish.isoformat() for wish in application.wishes],
+        "name_index": _index(services, "name", name_key),
+        "values_digest": _values_digest(services, values, name_key),
+        "wishes": values["wishes"],
         "submitted_at": application.submitted_at,
-        "recorded_at": services.clock(),
-        "sealed_raw": vault.seal_json([str(cell) for cell in raw.cells], f"booking_request.sealed_raw.{row_id}"),
-        "sealed_values": vault.seal_json(values, f"booking_request.sealed_values.{row_id}"),
+        "sealed_raw": vault.seal(_JSON.encode(cells).encode(), f"booking_request.sealed_raw.{row_id}"),
+        "sealed_values": vault.seal(_JSON.encode(sealed).encode(), f"booking_request.sealed_values.{row_id}"),
     }
 
 
@@ -186,31 +258,53 @@ def _index(services: Services, purpose: str, value: str | None) -> bytes | None:
     return services.vault.index(purpose, value) if value else None
 
 
-def _values_digest(services: Services, application: Application) -> bytes:
-    values = application.to_json()
-    business = {key: values[key] for key in ("job_seeker_number", "wishes", "email", "phone", "companion")}
-    business["name"] = name_match_key(application.name) if application.name else None
-    return services.vault.index("values", json.dumps(business, ensure_ascii=False, sort_keys=True))
+def _values_digest(services: Services, values: Mapping[str, Any], name_key: str) -> bytes:
+    business = [values[key] for key in ("job_seeker_number", "wishes", "email", "phone", "companion")]
+    return services.vault.index("values", _JSON.encode([*business, name_key]))
 
 
-def finish_staged(services: Services, run: Run, mapping: FormMapping, report: FileReport) -> None:
+def finish_staged(services: Services, run: Run, reading: _Reading) -> None:
     """Give every staged row of a form its final outcome, in order of submission, with all that it causes."""
+    form = (services.office.code, reading.mapping.source, reading.mapping.form)
     ids: list[str] = []
     references: list[str] = []
     candidates: list[Candidate] = []
+    foreign: set[int] = set()
     with services.database.read() as session:
-        for row in store.staged_rows(session, services.office.code, mapping.source, mapping.form):
-            candidates.append(_candidate(len(ids), row))
+        for row in store.staged_rows(session, *form):
+            position = len(ids)
+            candidates.append(_candidate(position, row))
             ids.append(row.id)
             references.append(row.reference)
+            if not reading.holds(row):
+                foreign.add(position)
+        if not ids:
+            return
+        staged = len(ids)
+        for row in store.half_finished_rows(session, *form):
+            candidates.append(_judged_alone(services, len(ids), row))
+            ids.append(row.id)
+            references.append(row.reference)
+        finished = set(ids[staged:])
         earlier = store.earlier_rows(
             session,
             services.office.code,
             {bytes(c.number) for c in candidates if isinstance(c.number, bytes)},
             {c.row_key for c in candidates if c.row_key},
         )
-    resolutions = resolve(candidates, [_earlier(row, mapping, run.as_of) for row in earlier])
-    del candidates
+    resolutions = resolve(
+        candidates, [_earlier(row, reading.mapping, run.as_of) for row in earlier if row.id not in finished]
+    )
+    del candidates, earlier
+    for resolution in resolutions[:staged]:
+        if resolution.position not in foreign:
+            reading.report.outcomes[resolution.outcome.value] += 1
+    _finish(services, run, ids, references, resolutions)
+
+
+def _finish(
+    services: Services, run: Run, ids: Sequence[str], references: Sequence[str], resolutions: Sequence[Resolution]
+) -> None:
     superseded: set[str] = set()
     for at in range(0, len(resolutions), FINISH_CHUNK):
         part = resolutions[at : at + FINISH_CHUNK]
@@ -226,7 +320,18 @@ def finish_staged(services: Services, run: Run, mapping: FormMapping, report: Fi
             )
             # One that is still staged comes with a later part.
             superseded -= replace_requests(session, run.act(services), superseded)
-    report.outcomes.update(Counter(resolution.outcome.value for resolution in resolutions))
+
+
+def _judged_alone(services: Services, position: int, row: Any) -> Candidate:
+    """Return a row as it was before it was compared: its file's reading broke off and is now taken up again.
+
+    Rows of one file are compared as one batch; the rest of it must not meet these as strangers from the record.
+    """
+    candidate = _candidate(position, row)
+    values = services.vault.open_json(row.sealed_values, f"booking_request.sealed_values.{row.id}")
+    candidate.reason = Reason(values["findings"][0]) if values["findings"] else None
+    candidate.outcome = REASONS[candidate.reason].outcome if candidate.reason else Outcome.ACCEPT
+    return candidate
 
 
 def _candidate(position: int, row: Any) -> Candidate:

@@ -11,14 +11,16 @@ from typing import BinaryIO, Final
 from madoguchi.adapters.form_export_csv import csv_header, open_csv
 from madoguchi.adapters.form_export_errors import REMEDIES, ExportError, MappingError
 from madoguchi.adapters.form_export_mapping import load_mapping
-from madoguchi.adapters.form_export_table import Export, Limits, RawRow
+from madoguchi.adapters.form_export_table import Continuation, Export, KnownStart, Limits, RawRow
 from madoguchi.adapters.form_export_xlsx import open_xlsx, xlsx_header
 from madoguchi.domain.intake_mapping import FormMapping
 
 __all__ = [
     "REMEDIES",
+    "Continuation",
     "Export",
     "ExportError",
+    "KnownStart",
     "Limits",
     "MappingError",
     "RawRow",
@@ -35,17 +37,30 @@ _DANGEROUS: Final = frozenset("=+-@\t\r\n\0")
 
 
 @contextmanager
-def open_export(path: Path, mapping: FormMapping, limits: Limits | None = None) -> Iterator[Export]:
+def open_export(
+    path: Path,
+    mapping: FormMapping,
+    limits: Limits | None = None,
+    *,
+    digest_key: bytes = b"",
+    known: Sequence[KnownStart] = (),
+) -> Iterator[Export]:
     """Open an export for one reading; rows are streamed.
 
     All bytes have been hashed, decoded strictly and the header matched before the first row comes. Promises nothing
     about the rows themselves: see `parse_row`. ExportError here, or while iterating when the file breaks off
     further down; then nothing of it should be kept.
+
+    `digest_key` (up to 64 bytes) keys the rows' digests: without it whoever guesses a row's cells can tell that it
+    was there. `known` are files that were read to their end; if this one continues one of them, `continuation` says
+    how.
     """
     limits = limits or Limits()
     with _opened(path, limits) as handle:
-        opener = open_xlsx if _is_zip(handle) else open_csv
-        export = opener(handle, mapping, limits)
+        if _is_zip(handle):
+            export = open_xlsx(handle, mapping, limits, digest_key)
+        else:
+            export = open_csv(handle, mapping, limits, digest_key, known)
         try:
             yield export
         finally:

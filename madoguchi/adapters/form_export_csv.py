@@ -7,16 +7,19 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import BinaryIO, Final
 
 from madoguchi.adapters.form_export_errors import ExportError
 from madoguchi.adapters.form_export_table import (
     HEADER_ROWS,
+    Continuation,
     Export,
     Header,
+    KnownStart,
     Limits,
     RawRow,
     best_header,
@@ -27,6 +30,8 @@ from madoguchi.domain.intake_mapping import FormMapping
 
 _CHUNK: Final = 1 << 20
 _HEAD: Final = 1 << 16
+_REST: Final = 8 << 20
+"""Bytes behind a known start that are held in memory at once; a longer rest is read with the whole file."""
 _DELIMITERS: Final = (",", ";", "\t")
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _NOT_TEXT: Final = (b"\xd0\xcf\x11\xe0", b"%PDF", b"{", b"<")
@@ -50,6 +55,10 @@ class _Survey:
     sha256: str
     failed: dict[str, int]
     size: int
+    stamp: tuple[int, int]
+    """Size and change time before the first byte was read."""
+    start: KnownStart | None = None
+    """The longest known file that these bytes begin with and that was read in the same encoding."""
 
     def unreadable(self) -> ExportError:
         first = next(iter(self.failed.values()))
@@ -57,9 +66,15 @@ class _Survey:
         return ExportError("FILE_TRUNCATED" if cut else "ENCODING_UNREADABLE", f"{first}バイト目")
 
 
-def open_csv(handle: BinaryIO, mapping: FormMapping, limits: Limits) -> Export:
+def open_csv(
+    handle: BinaryIO,
+    mapping: FormMapping,
+    limits: Limits,
+    digest_key: bytes = b"",
+    known: Sequence[KnownStart] = (),
+) -> Export:
     """Return the export in an open file. ExportError when its bytes, header or form are not as they should be."""
-    survey = _survey(handle, mapping)
+    survey = _survey(handle, mapping, known)
     encoding = survey.encoding
     if encoding is None:
         raise survey.unreadable()
@@ -70,8 +85,14 @@ def open_csv(handle: BinaryIO, mapping: FormMapping, limits: Limits) -> Export:
         if meant.header.fits:
             raise survey.unreadable()
     check_header(layout.header, mapping)
-    rows = _rows(handle, layout, limits)
-    return Export(encoding=encoding, sha256=survey.sha256, header=layout.header, rows=rows)
+    return Export(
+        encoding=encoding,
+        sha256=survey.sha256,
+        size=survey.size,
+        header=layout.header,
+        rows=_rows(handle, layout, limits, survey, digest_key),
+        continuation=partial(_continuation, handle, mapping, layout, limits, survey, digest_key),
+    )
 
 
 def csv_header(handle: BinaryIO, mapping: FormMapping) -> Header:
@@ -97,8 +118,9 @@ def _encodings(head: bytes, mapping: FormMapping) -> tuple[str, ...]:
     return mapping.encodings
 
 
-def _survey(handle: BinaryIO, mapping: FormMapping) -> _Survey:
-    """Read all bytes once: find the first encoding that reads every one of them, and hash them."""
+def _survey(handle: BinaryIO, mapping: FormMapping, known: Sequence[KnownStart]) -> _Survey:
+    """Read all bytes once: find the first encoding that reads every one of them, hash them, look for a known start."""
+    stamp = _stamp(handle)
     handle.seek(0)
     encodings = _encodings(handle.read(_HEAD), mapping)
     digest = hashlib.sha256()
@@ -106,21 +128,49 @@ def _survey(handle: BinaryIO, mapping: FormMapping) -> _Survey:
     blank = True
     decoders = {name: codecs.getincrementaldecoder(name)("strict") for name in encodings}
     failed: dict[str, int] = {}
+    begins: list[tuple[KnownStart, frozenset[str]]] = []
     handle.seek(0)
     offset = 0
-    while chunk := handle.read(_CHUNK):
+    for chunk in _chunks(handle, {start.size for start in known}):
         digest.update(chunk)
         if not wide and b"\x00" in chunk:
             raise ExportError("NUL_BYTES", f"{offset + chunk.index(0)}バイト目")
         blank = blank and not chunk.strip()
         _try_decoding(decoders, failed, chunk, offset)
         offset += len(chunk)
+        begins += [
+            (start, frozenset(failed))
+            for start in known
+            if start.size == offset and start.sha256 == digest.copy().hexdigest()
+        ]
     _try_decoding(decoders, failed, b"", offset)
     if blank:
         raise ExportError("FILE_EMPTY")
     encoding = next((name for name in encodings if name not in failed), None)
     in_order = {name: failed[name] for name in encodings if name in failed}
-    return _Survey(encoding, digest.hexdigest(), in_order, offset)
+    # Read alone, the start would have passed for the first encoding that had not failed by then.
+    starts = [
+        start
+        for start, out in begins
+        if start.size < offset and next((name for name in encodings if name not in out), None) == encoding
+    ]
+    return _Survey(encoding, digest.hexdigest(), in_order, offset, stamp, starts[-1] if starts else None)
+
+
+def _chunks(handle: BinaryIO, marks: set[int]) -> Iterator[bytes]:
+    """Yield the bytes from here on in chunks of which one ends at each mark."""
+    offset = 0
+    for mark in sorted(marks):
+        while offset < mark and (chunk := handle.read(min(_CHUNK, mark - offset))):
+            yield chunk
+            offset += len(chunk)
+    while chunk := handle.read(_CHUNK):
+        yield chunk
+
+
+def _stamp(handle: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(handle.fileno())
+    return status.st_size, status.st_mtime_ns
 
 
 def _try_decoding(
@@ -137,10 +187,12 @@ def _try_decoding(
             failed[name] = offset + error.start if chunk else offset
 
 
-def _lay_out(handle: BinaryIO, mapping: FormMapping, encoding: str, errors: str = "strict") -> _Layout:
-    """Find the header row and the delimiter under which it is most itself."""
+def _lay_out(
+    handle: BinaryIO, mapping: FormMapping, encoding: str, errors: str = "strict", head: int = _HEAD
+) -> _Layout:
+    """Find the header row and the delimiter under which it is most itself, in the first `head` bytes."""
     handle.seek(0)
-    text = codecs.getincrementaldecoder(encoding)(errors).decode(handle.read(_HEAD))
+    text = codecs.getincrementaldecoder(encoding)(errors).decode(handle.read(head))
     found: list[_Layout] = []
     widest = 0
     for delimiter in (mapping.delimiter,) if mapping.delimiter else _DELIMITERS:
@@ -167,31 +219,87 @@ def _first_rows(text: str, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def _rows(handle: BinaryIO, layout: _Layout, limits: Limits) -> Iterator[RawRow]:
-    """Yield the records below the header. Kept lean: reading a known file again costs little more than this loop."""
-    before = os.fstat(handle.fileno())
+def _rows(handle: BinaryIO, layout: _Layout, limits: Limits, survey: _Survey, digest_key: bytes) -> Iterator[RawRow]:
+    """Yield the records below the header."""
     handle.seek(0)
     text = io.TextIOWrapper(handle, encoding=layout.encoding, errors="strict", newline="")
     # Strict, because a stray quote would swallow the rows up to the next one without a word.
     reader = csv.reader(text, delimiter=layout.delimiter, strict=True)
-    width, cap, blake2b = layout.header.width, limits.rows, hashlib.blake2b
     try:
         for _ in range(layout.header.row + 1):
             next(reader)
-        for number, cells in enumerate(reader, 1):
-            if number > cap:
-                raise ExportError("TOO_LARGE", f"{cap}行まで")
-            digest = blake2b("\x1f".join(cells).encode(), digest_size=16).digest()
-            yield RawRow(number, tuple(cells), digest, len(cells) != width and is_uneven(cells, width))
+        yield from _records(reader, 0, layout, limits, digest_key)
     except csv.Error as error:
         raise ExportError(_code_of(error), f"{reader.line_num}行目") from None
     except UnicodeError:
         raise ExportError("FILE_CHANGED") from None
     finally:
         text.detach()
-    after = os.fstat(handle.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if _stamp(handle) != survey.stamp:
         raise ExportError("FILE_CHANGED")
+
+
+def _records(
+    reader: Iterable[list[str]], before: int, layout: _Layout, limits: Limits, digest_key: bytes
+) -> Iterator[RawRow]:
+    """Yield the records of a reader. Kept lean: reading a known file again costs little more than this loop."""
+    width, cap = layout.header.width, limits.rows
+    blank_digest = hashlib.blake2b(digest_size=16, key=digest_key)
+    for number, cells in enumerate(reader, before + 1):
+        if number > cap:
+            raise ExportError("TOO_LARGE", f"{cap}行まで")
+        digest = blank_digest.copy()
+        digest.update("\x1f".join(cells).encode())
+        yield RawRow(number, tuple(cells), digest.digest(), len(cells) != width and is_uneven(cells, width))
+
+
+def _continuation(
+    handle: BinaryIO, mapping: FormMapping, layout: _Layout, limits: Limits, survey: _Survey, digest_key: bytes
+) -> Continuation | None:
+    """Return the known start and the records behind it, or None: whatever is unusual is left to the whole reading."""
+    start = survey.start
+    if start is None or layout.encoding == "utf-16" or survey.size - start.size > _REST:
+        return None
+    if start.size < _HEAD and not _is_laid_out(handle, mapping, layout, start.size):
+        return None
+    rest = _rest(handle, start, survey)
+    if rest is None:
+        return None
+    text = io.StringIO(rest.decode("utf-8" if layout.encoding == "utf-8-sig" else layout.encoding), newline="")
+    reader = csv.reader(text, delimiter=layout.delimiter, strict=True)
+    try:
+        return Continuation(start, tuple(_records(reader, start.rows, layout, limits, digest_key)))
+    except (csv.Error, ExportError):
+        return None
+
+
+def _is_laid_out(handle: BinaryIO, mapping: FormMapping, layout: _Layout, head: int) -> bool:
+    """Tell whether the first bytes alone would have been read with the same header and delimiter."""
+    try:
+        return _lay_out(handle, mapping, layout.encoding, head=head) == layout
+    except ExportError:
+        return False
+
+
+def _rest(handle: BinaryIO, start: KnownStart, survey: _Survey) -> bytes | None:
+    """Return the bytes behind a known start when a record begins there.
+
+    The known file could be read alone, so it ends outside quotes: a line break ends its last record, the file's own
+    or the first that follows it.
+    """
+    handle.seek(start.size - 1)
+    last = handle.read(1)
+    rest = handle.read()
+    if _stamp(handle) != survey.stamp:
+        raise ExportError("FILE_CHANGED")
+    if last == b"\n":
+        return rest
+    if last == b"\r":
+        return rest.removeprefix(b"\n")
+    for line_break in (b"\r\n", b"\n", b"\r"):
+        if rest.startswith(line_break):
+            return rest.removeprefix(line_break)
+    return None
 
 
 def _code_of(error: csv.Error) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -29,6 +29,23 @@ class RawRow(NamedTuple):
     cells: tuple[Cell, ...]
     digest: bytes
     extra_columns: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStart:
+    """A file that was read to its end: its bytes by size and SHA-256 (hexadecimal), and its number of data records."""
+
+    sha256: str
+    size: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """An export that begins with a known file: that file, and the rows that follow it."""
+
+    start: KnownStart
+    rows: Sequence[RawRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +80,35 @@ class Header:
 class Export:
     """An export that is open for reading. Iterate it once for its rows, in the order of the file."""
 
-    def __init__(self, *, encoding: str, sha256: str, header: Header, rows: Iterator[RawRow]) -> None:
+    def __init__(
+        self,
+        *,
+        encoding: str,
+        sha256: str,
+        size: int,
+        header: Header,
+        rows: Iterator[RawRow],
+        continuation: Callable[[], Continuation | None] | None = None,
+    ) -> None:
         self.encoding = encoding
         self.sha256 = sha256
+        self.size = size
+        """Bytes of the file, as they were hashed."""
         self.unknown_columns = header.unknown
         self._columns = tuple(header.columns.items())
         self._rows = rows
+        self._continuation = continuation
 
     def __iter__(self) -> Iterator[RawRow]:
         """Yield the rows, streaming. ExportError when the file turns out to be broken further down."""
         return self._rows
+
+    def continuation(self) -> Continuation | None:
+        """Return what the export adds to a file known to `open_export`; None when it has to be read as a whole.
+
+        Promises the very rows, numbers and digests that iterating would have given for that part.
+        """
+        return self._continuation() if self._continuation is not None else None
 
     def close(self) -> None:
         """Let go of the file; to be called before the file itself is closed."""

@@ -39,13 +39,15 @@ _MIDNIGHT: Final = datetime(1900, 1, 1)  # noqa: DTZ001 — a time of day has no
 _BROKEN: Final = (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError, DefusedXmlException)
 
 
-def open_xlsx(handle: BinaryIO, mapping: FormMapping, limits: Limits) -> Export:
+def open_xlsx(handle: BinaryIO, mapping: FormMapping, limits: Limits, digest_key: bytes = b"") -> Export:
     """Return the export in an open file. ExportError when the archive, its sheets or its form are not right."""
     sha256 = _sha256(handle)
     check_archive(handle, limits)
     sheet, header = _find_sheet(handle, mapping)
     check_header(header, mapping)
-    return Export(encoding="xlsx", sha256=sha256, header=header, rows=_rows(handle, sheet, header, limits))
+    rows = _rows(handle, sheet, header, limits, digest_key)
+    size = os.fstat(handle.fileno()).st_size
+    return Export(encoding="xlsx", sha256=sha256, size=size, header=header, rows=rows)
 
 
 def xlsx_header(handle: BinaryIO, mapping: FormMapping, limits: Limits) -> Header:
@@ -139,7 +141,7 @@ def _guarded(act: Callable[[], R]) -> R:
             raise ExportError("NOT_A_TABLE") from None
 
 
-def _rows(handle: BinaryIO, place: int, header: Header, limits: Limits) -> Iterator[RawRow]:
+def _rows(handle: BinaryIO, place: int, header: Header, limits: Limits, digest_key: bytes) -> Iterator[RawRow]:
     """Yield the records below the header, hidden ones too. Of blank rows at the end a thousand are enough."""
     workbook = _guarded(lambda: _load(handle))
     try:
@@ -154,20 +156,20 @@ def _rows(handle: BinaryIO, place: int, header: Header, limits: Limits) -> Itera
                     continue
                 for _ in range(blanks):
                     number += 1
-                    yield _row(number, (), header.width, limits)
+                    yield _row(number, (), header.width, limits, digest_key)
                 blanks, number = 0, number + 1
-                yield _row(number, cells, header.width, limits)
+                yield _row(number, cells, header.width, limits, digest_key)
         for _ in range(min(blanks, _TRAILING_BLANKS)):
             number += 1
-            yield _row(number, (), header.width, limits)
+            yield _row(number, (), header.width, limits, digest_key)
     finally:
         workbook.close()
 
 
-def _row(number: int, cells: tuple[Cell, ...], width: int, limits: Limits) -> RawRow:
+def _row(number: int, cells: tuple[Cell, ...], width: int, limits: Limits, digest_key: bytes) -> RawRow:
     if number > limits.rows:
         raise ExportError("TOO_LARGE", f"{limits.rows}行まで")
-    digest = hashlib.blake2b(repr(cells).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    digest = hashlib.blake2b(repr(cells).encode("utf-8", "surrogatepass"), digest_size=16, key=digest_key).digest()
     return RawRow(number, cells, digest, len(cells) > width and is_uneven(cells, width))
 
 

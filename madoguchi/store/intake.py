@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, cast
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, Select, bindparam, case, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS, RequestStatus
 from madoguchi.store.models import Booking, BookingRequest, Client, ExportFile
 
 _CHUNK = 400
-
+_READING: Final = "reading"
+_READ: Final = "read"
+_INTERRUPTED: Final = "interrupted"
+_STARTS: Final = 32
 
 _LETTER = {"accept": "a", "needs_review": "n", "reject": "r", "skip": "s"}
 OUTCOME_OF_LETTER = {letter: outcome for outcome, letter in _LETTER.items()}
+STAGED_LETTER: Final = "t"
+"""Stands for a row whose outcome is not final: an earlier reading broke off."""
 
 
 def known_digests(session: Session, office: str, source: str, form: str) -> dict[bytes, str]:
@@ -24,17 +29,54 @@ def known_digests(session: Session, office: str, source: str, form: str) -> dict
 
     One string a digest, because a form's whole history is held in memory while its export is read again.
     """
-    found: dict[bytes, str] = {}
-    rows = session.connection().execute(
-        select(BookingRequest.digest, BookingRequest.outcome)
-        .where(BookingRequest.office == office, BookingRequest.source == source, BookingRequest.form == form)
-        .order_by(BookingRequest.digest, BookingRequest.occurrence)
+    request = BookingRequest
+    letter = case(
+        (request.status == RequestStatus.STAGED.value, STAGED_LETTER),
+        *((request.outcome == outcome, letter) for outcome, letter in _LETTER.items()),
     )
-    for digest, outcome in rows:
-        letter = _LETTER[outcome]
-        earlier = found.get(digest)
-        found[digest] = letter if earlier is None else earlier + letter
+    ours = (request.office == office, request.source == source, request.form == form)
+    once = select(request.digest, letter).where(*ours, request.occurrence == 1)
+    found: dict[bytes, str] = _pairs(session, once)
+    again = select(request.digest, letter).where(*ours, request.occurrence > 1).order_by(request.occurrence)
+    for digest, outcome in session.connection().execute(again):
+        found[digest] += outcome
     return found
+
+
+def _pairs(session: Session, statement: Select[Any]) -> dict[Any, Any]:
+    """Return the rows of a statement with two columns as a dictionary, built by the driver's own loop."""
+    result = session.connection().execute(statement)
+    found: dict[Any, Any] = dict(cast("Iterable[tuple[Any, Any]]", result.cursor or ()))
+    result.close()
+    return found
+
+
+def is_any_known(session: Session, office: str, source: str, form: str, digests: Sequence[bytes]) -> bool:
+    """Tell whether the record holds one of these raw records of a form."""
+    statement = select(BookingRequest.id).where(
+        BookingRequest.office == office, BookingRequest.source == source, BookingRequest.form == form
+    )
+    return any(
+        session.execute(statement.where(BookingRequest.digest.in_(chunk)).limit(1)).first() is not None
+        for chunk in _chunks(digests)
+    )
+
+
+def files_read(session: Session, office: str, source: str, form: str) -> list[ExportFile]:
+    """Return the last files of a form that were read to their end, the newest first."""
+    return list(
+        session.scalars(
+            select(ExportFile)
+            .where(
+                ExportFile.office == office,
+                ExportFile.source == source,
+                ExportFile.form == form,
+                ExportFile.status == _READ,
+            )
+            .order_by(ExportFile.completed_at.desc(), ExportFile.id.desc())
+            .limit(_STARTS)
+        )
+    )
 
 
 def file_by_hash(session: Session, office: str, source: str, form: str, sha256: str) -> ExportFile | None:
@@ -52,7 +94,7 @@ def file_by_hash(session: Session, office: str, source: str, form: str, sha256: 
 def register_file(
     session: Session, *, office: str, source: str, form: str, name: str, sha256: str, size: int, now: datetime
 ) -> ExportFile:
-    """Record that a file is being read, or find the record of an earlier, unfinished reading."""
+    """Record that a file is being read, or find the record of an earlier reading, finished or not."""
     row = file_by_hash(session, office, source, form, sha256)
     if row is None:
         row = ExportFile(
@@ -62,25 +104,55 @@ def register_file(
             name=name,
             sha256=sha256,
             size=size,
-            status="reading",
+            status=_READING,
             counts={},
             first_read_at=now,
             completed_at=None,
         )
         session.add(row)
         session.flush()
+    elif row.status == _INTERRUPTED:
+        row.status = _READING
     return row
 
 
 def complete_file(session: Session, file_id: str, counts: dict[str, int], now: datetime) -> None:
-    """Record that every row of a file has its outcome."""
+    """Record that every row of a file has its outcome.
+
+    Readings of other files of the form that broke off before have nothing left to finish: their rows were finished
+    with this one.
+    """
     row = session.get_one(ExportFile, file_id)
-    row.status, row.counts, row.completed_at = "read", counts, now
+    row.status, row.counts, row.completed_at = _READ, counts, now
+    session.execute(
+        update(ExportFile)
+        .where(
+            ExportFile.office == row.office,
+            ExportFile.source == row.source,
+            ExportFile.form == row.form,
+            ExportFile.status == _READING,
+            ExportFile.id != file_id,
+        )
+        .values(status=_INTERRUPTED)
+    )
+
+
+def discard_staged(session: Session, file_id: str) -> None:
+    """Forget what was staged of a file that turned out to be unreadable, and the file if nothing else came of it."""
+    session.execute(
+        delete(BookingRequest)
+        .where(BookingRequest.file_id == file_id, BookingRequest.status == RequestStatus.STAGED.value)
+        .execution_options(synchronize_session=False)
+    )
+    left = select(BookingRequest.id).where(BookingRequest.file_id == file_id).exists()
+    session.execute(
+        delete(ExportFile).where(ExportFile.id == file_id, ~left).execution_options(synchronize_session=False)
+    )
 
 
 def stage_rows(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Insert new rows as `staged`: nothing acts on them before their whole file is judged."""
-    session.execute(insert(BookingRequest), list(rows))
+    session.connection().execute(insert(BookingRequest), list(rows))
 
 
 _COMPARED = (
@@ -99,6 +171,7 @@ _COMPARED = (
     BookingRequest.outcome,
     BookingRequest.reason,
     BookingRequest.status,
+    BookingRequest.occurrence,
 )
 
 
@@ -114,6 +187,21 @@ def staged_rows(session: Session, office: str, source: str, form: str) -> Iterab
         )
         # Rows that an earlier, broken reading staged from another file come first.
         .order_by(BookingRequest.file_id, BookingRequest.row_number, BookingRequest.id)
+    )
+
+
+def half_finished_rows(session: Session, office: str, source: str, form: str) -> Iterator[Row[Any]]:
+    """Yield the finished rows of files whose reading broke off while its rows were being finished."""
+    yield from session.connection().execute(
+        select(*_COMPARED, BookingRequest.sealed_values)
+        .join(ExportFile, ExportFile.id == BookingRequest.file_id)
+        .where(
+            BookingRequest.office == office,
+            BookingRequest.source == source,
+            BookingRequest.form == form,
+            BookingRequest.status != RequestStatus.STAGED.value,
+            ExportFile.status == _READING,
+        )
     )
 
 
@@ -168,7 +256,9 @@ def rows_to_finish(session: Session, ids: Sequence[str]) -> dict[str, Row[Any]]:
 def finish_rows(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Write outcome, reason, flags, status, relation and client of staged rows (`id` names the row)."""
     if rows:
-        session.execute(update(BookingRequest), list(rows))
+        columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "id"}
+        statement = update(BookingRequest).where(BookingRequest.id == bindparam("row_id")).values(columns)
+        session.connection().execute(statement, [{"row_id": row["id"], **row} for row in rows])
 
 
 def clients_by_number(session: Session, office: str, numbers: Sequence[bytes]) -> dict[bytes, str]:
@@ -185,7 +275,7 @@ def clients_by_number(session: Session, office: str, numbers: Sequence[bytes]) -
 def add_clients(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Insert people."""
     if rows:
-        session.execute(insert(Client), list(rows))
+        session.connection().execute(insert(Client), list(rows))
 
 
 def requests_by_reference(session: Session, office: str, references: Sequence[str]) -> list[BookingRequest]:
