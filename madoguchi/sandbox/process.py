@@ -30,14 +30,11 @@ from madoguchi.sandbox.endpoints import (
 )
 from madoguchi.sandbox.mailbox_server import running_mailbox
 from madoguchi.sandbox.zoom_server import LOOPBACK, running_zoom
-from madoguchi.sandbox.zoom_state import SandboxZoom
 
 log = logging.getLogger("madoguchi.sandbox")
 
 ALREADY_SERVED = 3
 """Exit code: another process serves this directory."""
-_OPEN_TO_ALL = "sandbox"
-"""What the settings fill in for the account and both credentials in sandbox mode."""
 
 
 def serve(
@@ -55,9 +52,8 @@ def serve(
     wanted = _usual_ports(var_dir, ports)
     forget_endpoints(var_dir)
     folder = sandbox_dir(var_dir)
-    account = SandboxZoom(account_id=_OPEN_TO_ALL, client_id=_OPEN_TO_ALL, client_secret=_OPEN_TO_ALL)
     with held, ExitStack() as stack:
-        zoom = stack.enter_context(running_zoom(folder / "zoom" / "zoom.db", account, port=_free(wanted.zoom)))
+        zoom = stack.enter_context(running_zoom(folder / "zoom" / "zoom.db", port=_free(wanted.zoom)))
         mailbox = stack.enter_context(
             running_mailbox(folder / "mailbox", smtp_port=_free(wanted.smtp), http_port=_free(wanted.mailbox))
         )
