@@ -1,5 +1,6 @@
 import os
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -59,6 +60,15 @@ def meetings(found):
     return httpx.get(f"{found.zoom_url}/sandbox/meetings", trust_env=False).text
 
 
+def new_mail(found, subject):
+    with smtplib.SMTP(found.smtp_host, found.smtp_port, timeout=10) as client:
+        client.sendmail("madoguchi@example.jp", ["applicant@example.com"], f"Subject: {subject}\r\n\r\ntext\r\n")
+
+
+def mails(found):
+    return httpx.get(f"{found.mailbox_url}/sandbox/messages", trust_env=False).text
+
+
 def gone(pid, seconds=5.0):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -70,9 +80,10 @@ def gone(pid, seconds=5.0):
 
 
 @pytest.mark.slow
-def test_the_stand_ins_keep_meetings_and_addresses_through_kill_9(var):
+def test_the_stand_ins_keep_meetings_mails_and_addresses_through_kill_9(var):
     first = ensure(var)
     meeting = new_meeting(first, "M-7K2Q9F")
+    new_mail(first, "M-7K2Q9F")
     assert running_sandbox(var) == first
     assert ensure(var) == first, "a second call finds the same process"
     os.kill(first.pid, signal.SIGKILL)
@@ -87,6 +98,7 @@ def test_the_stand_ins_keep_meetings_and_addresses_through_kill_9(var):
         first.mailbox_url,
     ), "other processes still know the addresses of last time"
     assert str(meeting) in meetings(second)
+    assert "M-7K2Q9F" in mails(second)
 
 
 @pytest.mark.slow
