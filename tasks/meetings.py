@@ -283,7 +283,7 @@ class _Round:
                     recipient=application.email or "",
                     context=context.to_json(),
                     template_version=services.templates.version(MailKind.CONFIRMED),
-                    due_at=act.happened_at,
+                    due_at=self._run.as_of,
                     not_after=booking.start_at,
                     client_id=booking.client_id,
                     request_id=request.id,

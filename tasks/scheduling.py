@@ -207,7 +207,7 @@ class _Round:
                 recipient=application.email or "",
                 context=context.to_json(),
                 template_version=self.services.templates.version(MailKind.ALTERNATIVES),
-                due_at=self.act.happened_at,
+                due_at=self.run.as_of,
                 client_id=request.client_id,
                 request_id=request.id,
             )

@@ -39,8 +39,12 @@ _BASIS = {"given": "checkbox", "deemed": "preamble, Art. 6"}
 
 @dataclass(slots=True)
 class _Effects:
-    """Rows to write at the end of a chunk, table by table."""
+    """Rows to write at the end of a chunk, table by table.
 
+    Mails are due at the run's `as_of`, not when they were queued: a rerun at the same business time finds them due.
+    """
+
+    due_at: datetime
     updates: list[dict[str, Any]] = field(default_factory=list)
     clients: dict[bytes, dict[str, Any]] = field(default_factory=dict)
     consents: list[dict[str, Any]] = field(default_factory=list)
@@ -72,7 +76,7 @@ def settle_rows(
     `references` gives the reference of each position that a resolution may point to.
     """
     act = run.act(services)
-    effects = _Effects()
+    effects = _Effects(run.as_of)
     people = store.clients_by_number(
         session, act.office, [bytes(row.number_index) for row, _ in rows if row.number_index]
     )
@@ -218,7 +222,7 @@ def _tell(services: Services, act: Act, effects: _Effects, judged: _Judged) -> N
                 recipient=application.email or "",
                 context=context.to_json(),
                 template_version=services.templates.version(MailKind.INCOMPLETE),
-                due_at=act.happened_at,
+                due_at=effects.due_at,
                 request_id=row.id,
             )
         )
