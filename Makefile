@@ -43,7 +43,7 @@ chaos: $(READY)  ## kill -9 at many moments, on SQLite and PostgreSQL; long
 	$(BIN)/python -m pytest tests/e2e -m chaos --override-ini addopts="--import-mode=importlib -p no:cacheprovider"
 
 lock:            ## resolve the dependencies again (needs uv)
-	uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-strip-extras \
 	  --extra dev pyproject.toml -o requirements.lock
 
 clean:           ## remove .venv and caches; var/ stays
