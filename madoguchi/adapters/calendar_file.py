@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Literal
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Method = Literal["PUBLISH", "CANCEL"]
 
@@ -19,10 +22,13 @@ def session_calendar(
     summary: str,
     description: str,
     url: str,
+    organizer: tuple[str, str] | None = None,
 ) -> bytes:
     """Return the calendar file of one session; PUBLISH enters it, CANCEL takes it out again. No replies are asked for.
 
-    Times are aware and written in UTC, which needs no zone table. ValueError for a naive time or another method.
+    Times are aware and written in UTC, which needs no zone table. `organizer`: name and address of the office, which
+    RFC 5546 wants in a published event. ValueError for a naive time, another method, or a link or address that would
+    break its line.
     """
     if method not in {"PUBLISH", "CANCEL"}:
         raise ValueError("method: PUBLISH or CANCEL")
@@ -45,8 +51,12 @@ def session_calendar(
         "CLASS:PRIVATE",
         "TRANSP:OPAQUE",
     ]
+    if organizer:
+        name, address = organizer
+        quoted = name.replace('"', "'")
+        lines.append(f'ORGANIZER;CN="{_plain(quoted)}":mailto:{_plain(address)}')
     if url:
-        lines += [f"URL:{url}", f"LOCATION:{_text(url)}"]
+        lines += [f"URL:{_plain(url)}", f"LOCATION:{_text(url)}"]
     lines += ["END:VEVENT", "END:VCALENDAR"]
     return b"".join(_folded(line) for line in lines)
 
@@ -57,9 +67,15 @@ def _utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
+def _plain(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a link, name or address of a calendar file must be one printable line")
+    return value
+
+
 def _text(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
-    return "\\n".join(escaped.splitlines())
+    return _CONTROL.sub("", "\\n".join(escaped.splitlines()))
 
 
 def _folded(line: str) -> bytes:

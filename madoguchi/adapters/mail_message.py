@@ -17,7 +17,9 @@ from madoguchi.domain.office import JST
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _ADDRESS = re.compile(r"[!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9.]+@[A-Za-z0-9.-]+>")
-_WORD_BYTES = 42
+_LINE_LIMIT = 76
+"""Of a header line that holds an encoded word (RFC 2047, 2)."""
+_WORD_BYTES = 45
 
 
 class MailBuildError(ValueError):
@@ -42,7 +44,9 @@ def build_mail(
     """
     if not _MESSAGE_ID.fullmatch(message_id):
         raise MailBuildError("message_id: needs the form <id@domain>")
-    boundary = "=_" + message_id[1:-1].partition("@")[0]
+    # Neither may begin with the other: readers need only compare the beginning of a line (RFC 2046, 5.1.2).
+    identity = message_id[1:-1].partition("@")[0][:56]
+    outer, inner = f"=_m.{identity}", f"=_a.{identity}"
     headers = (
         f"From: {_named(sender_name, _address('sender', sender))}\r\n"
         f"To: {_address('recipient', recipient)}\r\n"
@@ -55,18 +59,17 @@ def build_mail(
     ).encode("ascii")
     alternatives = [_part("text/plain; charset=utf-8", rendered.text), _part("text/html; charset=utf-8", rendered.html)]
     if calendar is None:
-        return headers + _multipart("alternative", boundary, alternatives)
+        return headers + _multipart("alternative", inner, alternatives)
     method = calendar_method or "PUBLISH"
     alternatives.append(_base64(f"text/calendar; method={method}; charset=utf-8", calendar))
-    inner = boundary + ".a"
     body = _multipart("alternative", inner, alternatives)
     # A second copy as a file: many phones show the one inside nowhere.
     attached = _base64(
-        f'text/calendar; method={method}; charset=utf-8; name="invite.ics"',
+        'application/ics; name="invite.ics"',
         calendar,
         'Content-Disposition: attachment; filename="invite.ics"\r\n',
     )
-    return headers + _multipart("mixed", boundary, [body, attached])
+    return headers + _multipart("mixed", outer, [body, attached])
 
 
 def _multipart(kind: str, boundary: str, parts: list[bytes]) -> bytes:
@@ -90,6 +93,8 @@ def _address(field: str, address: str) -> str:
     if not _ADDRESS.fullmatch(address):
         raise MailBuildError(f"{field}: needs exactly one plain ASCII address")
     local, _, domain = address.rpartition("@")
+    if len(address) > 254 or ".." in domain or "." not in domain:
+        raise MailBuildError(f"{field}: its domain cannot exist, or it is too long")
     # Old docomo and ezweb addresses break the rule on dots; quoted they are allowed.
     broken = ".." in local or local.startswith(".") or local.endswith(".")
     return f'"{local}"@{domain}' if broken else address
@@ -112,14 +117,15 @@ def encode_words(text: str, used: int) -> str:
 
     `used`: how many characters of the first line the header's name takes.
     """
-    if text.isascii() and len(text) + used <= 76 and "=?" not in text:
+    if text.isascii() and len(text) + used <= _LINE_LIMIT and "=?" not in text:
         return text
     words, current = [], b""
+    room = min(_WORD_BYTES, (_LINE_LIMIT - used - len("=?utf-8?B??=")) // 4 * 3)
     for character in text:
         encoded = character.encode()
-        if len(current) + len(encoded) > _WORD_BYTES:
+        if len(current) + len(encoded) > room:
             words.append(current)
-            current = b""
+            current, room = b"", _WORD_BYTES
         current += encoded
     words.append(current)
     return "\r\n ".join(f"=?utf-8?B?{binascii.b2a_base64(word, newline=False).decode()}?=" for word in words)

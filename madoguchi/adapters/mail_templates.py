@@ -49,7 +49,7 @@ class MailTemplateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
-    """What a mail says. `text` and `html` use `\\n`; the subject is one line. `version`: of the template used."""
+    """What a mail says, lines ending in LF; the subject is one line. `version`: of the template used."""
 
     subject: str = field(repr=False)
     text: str = field(repr=False)
@@ -256,7 +256,7 @@ def _start(start: datetime) -> dict[str, str]:
 
 
 def spaced_meeting_id(meeting_id: str) -> str:
-    """Return a Zoom meeting id in groups, `123 4567 8901`, as Zoom shows it; anything but digits comes back as it is."""
+    """Return a Zoom meeting id in groups, `123 4567 8901`, as Zoom shows it; what is no such id stays as it is."""
     digits = wording.plain_line(meeting_id).replace(" ", "")
     if not digits.isascii() or not digits.isdigit() or not 9 <= len(digits) <= 11:
         return wording.plain_line(meeting_id)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import re
+import select
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,55 +21,43 @@ from typing import Any, Literal, NoReturn
 
 import yagmail
 
+from madoguchi.adapters.smtp_errors import MailConfigError, MailError, MailRejected, MailRetryable, MailUncertain
+
+__all__ = ["MailConfigError", "MailError", "MailRejected", "MailRetryable", "MailSession", "MailUncertain", "Mailer"]
+
 Security = Literal["tls", "starttls", "none"]
 
+_WRONG_LOGIN = frozenset({530, 534, 535, 538})
+_DOT_PATIENCE = 10
 _LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
 _CONNECTION_ERRORS = (OSError, smtplib.SMTPServerDisconnected, EOFError)
-_NOT_SET_UP = {
-    "SMTP_TLS_UNVERIFIED": "the relay's certificate cannot be verified: set MADOGUCHI_SMTP__HOST to the name it is "
-    "issued for, and MADOGUCHI_SMTP__CA_FILE if its authority is not the system's",
-    "SMTP_NO_STARTTLS": "the relay offers no STARTTLS: set MADOGUCHI_SMTP__SECURITY to tls, or use another port",
-    "SMTP_AUTH": "the relay refused the login: check MADOGUCHI_SMTP__USER and MADOGUCHI_SMTP__PASSWORD",
-    "SMTP_UNPROTECTED": "an unprotected connection is allowed only towards this machine: use tls or starttls",
-    "SMTP_NO_HOST": "no relay is set: MADOGUCHI_SMTP__HOST and MADOGUCHI_SMTP__PORT",
-}
 
 
-class MailError(Exception):
-    """Base. `code` is a reason word; `smtp_code` the relay's number, if it gave one. Never an address or its text."""
-
-    def __init__(self, code: str, *, smtp_code: int | None = None) -> None:
-        super().__init__(code)
-        self.code = code
-        self.smtp_code = smtp_code
-
-
-class MailRetryable(MailError):  # noqa: N818 — named by what to do next
-    """Surely not delivered; try again later."""
-
-
-class MailRejected(MailError):  # noqa: N818 — named by what to do next
-    """The relay will never take this mail: tell the person otherwise."""
-
-
-class MailUncertain(MailError):  # noqa: N818 — named by what to do next
-    """The final dot was given and no answer came: it may have arrived. Never repeat it by itself."""
-
-
-class MailConfigError(MailError):
-    """Ask a person: address, certificate or login of the relay are not in order. `remedy` says what to do."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.remedy = _NOT_SET_UP[code]
+_SILENT = logging.getLogger("madoguchi.adapters.smtp.yagmail")
+_SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class _Connection(yagmail.SMTP):  # type: ignore[misc]  # yagmail ships no types
     """yagmail as a connection with a login. Its own sending is refused: it repeats mails and makes up headers."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # yagmail puts a handler of its own on its logger and tells it users and recipients.
+        self.log = _SILENT
+
     def send(self, *_arguments: Any, **_more: Any) -> NoReturn:
         """Refuse: messages leave through MailSession only."""
         raise NotImplementedError("use MailSession")
+
+    prepare_send = _attempt_send = send_unsent = feedback = send
+
+    @staticmethod
+    def handle_password(user: str, password: str | None) -> str:
+        """Return the password given; yagmail would ask a keyring, and then the terminal, for a missing one."""
+        del user
+        if not password:
+            raise MailConfigError("SMTP_NO_PASSWORD")
+        return password
 
     def __del__(self) -> None:
         # yagmail says QUIT when it is collected, which can block for minutes; MailSession closes.
@@ -74,7 +65,12 @@ class _Connection(yagmail.SMTP):  # type: ignore[misc]  # yagmail ships no types
 
 
 class Mailer:
-    """A relay. Knows how to connect; `session()` gives one connection."""
+    """A relay. Knows how to connect; `session()` gives one connection.
+
+    `security` none only towards this machine. `timeout`: seconds for every answer; the one to the final dot may take
+    ten times that (RFC 5321, 4.5.3.2.6), for whoever gives up there does not know whether the mail went out.
+    Raises MailConfigError at once where the settings cannot be meant.
+    """
 
     def __init__(
         self,
@@ -91,10 +87,14 @@ class Mailer:
             raise MailConfigError("SMTP_NO_HOST")
         if security == "none" and not _is_loopback(host):
             raise MailConfigError("SMTP_UNPROTECTED")
+        if user and not password:
+            raise MailConfigError("SMTP_NO_PASSWORD")
+        if not user and not _is_loopback(host):
+            raise MailConfigError("SMTP_NO_USER")
         self._host, self._port = host, port
         self._user, self._password = user, password
         self._security, self._ca_file = security, ca_file
-        self._timeout = timeout
+        self.timeout = timeout
 
     @contextmanager
     def session(self) -> Iterator[MailSession]:
@@ -119,26 +119,46 @@ class Mailer:
         except ssl.SSLCertVerificationError:
             raise self._failed(holder, MailConfigError("SMTP_TLS_UNVERIFIED")) from None
         except smtplib.SMTPNotSupportedError:
-            raise self._failed(holder, MailConfigError("SMTP_NO_STARTTLS")) from None
+            encrypted = holder.smtp is not None and isinstance(holder.smtp.sock, ssl.SSLSocket)
+            is_login = encrypted or self._security != "starttls"
+            raise self._failed(holder, MailConfigError("SMTP_NO_AUTH" if is_login else "SMTP_NO_STARTTLS")) from None
         except smtplib.SMTPAuthenticationError as error:
             busy = MailRetryable("SMTP_AUTH_BUSY", smtp_code=error.smtp_code)
             raise self._failed(holder, MailConfigError("SMTP_AUTH") if error.smtp_code >= 500 else busy) from None
         except smtplib.SMTPResponseException as error:
             refused = MailRetryable(f"SMTP_{error.smtp_code}", smtp_code=error.smtp_code)
             raise self._failed(holder, refused) from None
+        except ssl.SSLError as error:
+            lost = MailRetryable("SMTP_CONNECT")
+            is_plain = error.reason == "WRONG_VERSION_NUMBER"
+            raise self._failed(holder, MailConfigError("SMTP_TLS_FAILED") if is_plain else lost) from None
+        except _CONNECTION_ERRORS:
+            raise self._failed(holder, MailRetryable("SMTP_CONNECT")) from None
+        except smtplib.SMTPException:
+            # What smtplib says when none of the relay's ways to log in is one of its own.
+            raise self._failed(holder, MailConfigError("SMTP_NO_AUTH")) from None
+        return self._greeted(holder)
+
+    def _greeted(self, holder: _Connection) -> smtplib.SMTP:
+        smtp: smtplib.SMTP = holder.smtp
+        try:
+            smtp.ehlo_or_helo_if_needed()
+            # Two small writes in a row would wait for the relay's delayed acknowledgement.
+            smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[union-attr]  # connected
         except (*_CONNECTION_ERRORS, smtplib.SMTPException):
             raise self._failed(holder, MailRetryable("SMTP_CONNECT")) from None
-        smtp: smtplib.SMTP = holder.smtp
-        smtp.ehlo_or_helo_if_needed()
         return smtp
 
     def _holder(self) -> _Connection:
-        context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+        try:
+            context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+        except OSError:
+            raise MailConfigError("SMTP_CA_FILE") from None
         more = {"context": context} if self._security == "tls" else {}
         holder = _Connection(
-            # Never None: yagmail would look for a file in the home directory, a keyring, then ask the terminal.
+            # Never None: yagmail would take the user from a file in the home directory.
             user=self._user or "nobody",
-            password=self._password or "-",
+            password=self._password,
             host=self._host,
             port=self._port,
             smtp_ssl=self._security == "tls",
@@ -146,7 +166,7 @@ class Mailer:
             smtp_starttls={"context": context} if self._security == "starttls" else False,
             smtp_skip_login=not self._user,
             soft_email_validation=False,
-            timeout=self._timeout,
+            timeout=self.timeout,
             **more,
         )
         # yagmail turns a user without @ into one of gmail.com.
@@ -192,7 +212,8 @@ class MailSession:
     def begin(self, sender: str, recipient: str) -> None:
         """Hand over an envelope, up to the relay's 354.
 
-        Raises MailRetryable or MailRejected; the connection then stays usable unless the relay closed it.
+        Raises MailRetryable or MailRejected, or MailConfigError when it is our sender that is refused; the connection
+        then stays usable unless the relay closed it.
         """
         commands = _envelope_commands(sender, recipient)
         if self._pipelining:
@@ -210,19 +231,39 @@ class MailSession:
         self._following = _envelope_commands(*following) if following else None
         self._is_ahead = bool(self._following and self._pipelining)
         ahead = b"".join(self._following) if self._is_ahead and self._following else b""
+        self._give(smtp.sock, _stuffed(data), ahead)
+        smtp.sock.settimeout(self._mailer.timeout * _DOT_PATIENCE)  # type: ignore[union-attr]  # connected
+        code = self._answer(smtp, "SMTP_NO_ANSWER_AFTER_DOT", MailUncertain)
+        smtp.sock.settimeout(self._mailer.timeout)  # type: ignore[union-attr]  # connected
+        if 200 <= code < 300:
+            return str(code)
+        if code == 421 or not 400 <= code < 600:
+            self._drop()
+        if 400 <= code < 600:
+            raise _refusal(code)
+        raise MailUncertain("SMTP_ODD_ANSWER_AFTER_DOT", smtp_code=code)
+
+    def _give(self, connection: Any, body: bytes, ahead: bytes) -> None:
+        """Hand the body to the kernel and know, should that fail, whether the final dot was part of what it took."""
+        if _has_news(connection):
+            # Closed, or about to be: found out before the body, that is a certain failure and not an uncertain mail.
+            self._drop()
+            raise MailRetryable("SMTP_DROPPED_BEFORE_DOT")
+        # A record of TLS is taken or not as a whole and says less than a count of bytes: the dot gets its own.
+        pieces = [body[:-3], body[-3:] + ahead] if isinstance(connection, ssl.SSLSocket) else [body + ahead]
+        given = 0
         try:
-            smtp.sock.sendall(_stuffed(data) + ahead)  # type: ignore[union-attr]  # connected, or _open had raised
+            for piece in pieces:
+                rest = memoryview(piece)
+                while rest:
+                    is_last = given + len(rest) >= len(body)
+                    taken = connection.send(rest)
+                    given, rest = given + taken, rest[taken:]
         except _CONNECTION_ERRORS:
             self._drop()
-            # The kernel may have handed over the dot before it failed.
-            raise MailUncertain("SMTP_DROPPED_AT_DOT") from None
-        code = self._answer(smtp, "SMTP_NO_ANSWER_AFTER_DOT", MailUncertain)
-        if code == 421:
-            self._drop()
-            raise MailRetryable("SMTP_421", smtp_code=421)
-        if code != 250:
-            raise _refusal(code)
-        return str(code)
+            if given >= len(body) or (is_last and isinstance(connection, ssl.SSLSocket)):
+                raise MailUncertain("SMTP_DROPPED_AT_DOT") from None
+            raise MailRetryable("SMTP_DROPPED_BEFORE_DOT") from None
 
     def begin_following(self) -> None:
         """Bring the envelope that `finish` was given up to the relay's 354, as `begin` does."""
@@ -242,7 +283,7 @@ class MailSession:
                 self._drop()
                 raise MailRetryable("SMTP_421", smtp_code=421)
             if code not in ({354} if command == b"DATA\r\n" else {250, 251}):
-                first = first or _refusal(code)
+                first = first or _envelope_refusal(command, code)
                 if not self._pipelining:
                     break
             elif command == b"DATA\r\n" and first is not None:
@@ -295,7 +336,8 @@ class MailSession:
 
     def _reset(self, smtp: smtplib.SMTP) -> None:
         self._write(smtp, b"RSET\r\n")
-        self._answer(smtp, "SMTP_DROPPED_BEFORE_DOT", MailRetryable)
+        if self._answer(smtp, "SMTP_DROPPED_BEFORE_DOT", MailRetryable) != 250:
+            self._drop()
 
 
 def _envelope_commands(sender: str, recipient: str) -> list[bytes]:
@@ -305,6 +347,34 @@ def _envelope_commands(sender: str, recipient: str) -> list[bytes]:
 
 def _refusal(code: int) -> MailError:
     return (MailRejected if 500 <= code < 600 else MailRetryable)(f"SMTP_{code}", smtp_code=code)
+
+
+def _envelope_refusal(command: bytes, code: int) -> MailError:
+    # A refused sender says nothing about the recipient: all that waits would fail by it.
+    if code in _WRONG_LOGIN or (code >= 500 and command.startswith(b"MAIL ")):
+        return MailConfigError("SMTP_SENDER_REFUSED", smtp_code=code)
+    return _refusal(code)
+
+
+def _has_news(connection: Any) -> bool:
+    """Tell whether the relay closed or said something unasked; a TLS record that holds no data is neither."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    if not poll.poll(0):
+        return False
+    if not isinstance(connection, ssl.SSLSocket):
+        return True
+    patience = connection.gettimeout()
+    connection.settimeout(0)
+    try:
+        connection.recv(1)
+    except ssl.SSLWantReadError:
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(patience)
+    return True
 
 
 def _stuffed(data: bytes) -> bytes:

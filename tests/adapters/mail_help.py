@@ -1,0 +1,85 @@
+"""An office, contexts and rendered mails for the tests of mail."""
+
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+from madoguchi.adapters.mail_templates import RenderedMail, TemplateStore
+from madoguchi.domain.message import (
+    AlternativesContext,
+    ConfirmedContext,
+    IncompleteContext,
+    MailKind,
+    MissingPart,
+    WhyNot,
+)
+from madoguchi.domain.office import JST, Office, OpeningHours
+
+ROOT = Path(__file__).parents[2]
+FIXTURES = ROOT / "tests" / "fixtures" / "mail"
+START = datetime(2026, 9, 24, 11, 0, tzinfo=JST)
+STAMP = datetime(2026, 9, 14, 9, 0, 5, tzinfo=JST)
+JOIN_URL = "https://us02web.zoom.us/j/81234567890?pwd=Ab1_cD2.1"
+MESSAGE_ID = "<0123456789abcdef0123456789abcdef@madoguchi.example.jp>"
+
+
+def office(**changes):
+    values = {
+        "code": "matsudo-mothers",
+        "name": "ハローワーク松戸 マザーズコーナー",
+        "telephone": "047-000-0000",
+        "telephone_hours": "平日 8時30分から17時15分",
+        "form_url": "https://example.jp/madoguchi/apply",
+        "terms_url": "https://example.jp/madoguchi/terms",
+        "mail_from": "madoguchi@example.jp",
+        "mail_domain": "madoguchi.example.jp",
+        "hours": {day: OpeningHours(time(11), time(15)) for day in range(5)},
+        "reception": OpeningHours(time(8, 30), time(17, 15)),
+        "grid_minutes": 30,
+        "horizon_days": 120,
+        "closures": frozenset(),
+        "holidays_known_until": date(2027, 12, 31),
+        "counsellors": (),
+        "hosts": (),
+    }
+    return Office(**(values | changes))
+
+
+def confirmed(**changes):
+    values = {
+        "recipient_name": "山田 花子",
+        "start": START,
+        "meeting_id": "81234567890",
+        "passcode": "k8Zq2Wp7",
+        "join_url": JOIN_URL,
+        "reference": "M-7K2Q9F",
+        "revision": 1,
+    }
+    return ConfirmedContext(**(values | changes))
+
+
+def incomplete(**changes):
+    values = {"recipient_name": "山田 花子", "missing": (MissingPart.NUMBER,), "reference": "R-7K2Q9F"}
+    return IncompleteContext(**(values | changes))
+
+
+def alternatives(**changes):
+    values = {
+        "recipient_name": "山田 花子",
+        "wished": (START,),
+        "why": WhyNot.TAKEN,
+        "offers": (START + timedelta(days=1), START + timedelta(days=4, hours=1)),
+        "answer_by": date(2026, 9, 23),
+        "reference": "R-7K2Q9F",
+    }
+    return AlternativesContext(**(values | changes))
+
+
+CONTEXTS = {MailKind.CONFIRMED: confirmed, MailKind.INCOMPLETE: incomplete, MailKind.ALTERNATIVES: alternatives}
+
+
+def store(**changes):
+    return TemplateStore(ROOT / "templates", **changes)
+
+
+def rendered(subject="予約", text="本文です。\n", html="<p>本文です。</p>\n"):
+    return RenderedMail(subject=subject, text=text, html=html, version="0" * 12)

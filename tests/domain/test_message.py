@@ -1,0 +1,152 @@
+import json
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from madoguchi.domain.message import (
+    ALLOWED,
+    CONTEXTS,
+    KINDS,
+    AlternativesContext,
+    ConfirmedContext,
+    IncompleteContext,
+    MailKind,
+    MessageStatus,
+    MissingPart,
+    WhyNot,
+    context_from_json,
+    message_id,
+    message_key,
+)
+from madoguchi.domain.office import JST
+
+START = datetime(2026, 9, 24, 11, 0, tzinfo=JST)
+NAME = "カナリア 花子"
+CONFIRMED = {
+    "recipient_name": NAME,
+    "start": START,
+    "meeting_id": "81234567890",
+    "passcode": "k8Zq2Wp7",
+    "join_url": "https://zoom.us/j/81234567890",
+    "reference": "M-7K2Q9F",
+    "revision": 2,
+}
+SAMPLES = [
+    (MailKind.CONFIRMED, ConfirmedContext(**CONFIRMED)),
+    (MailKind.CONFIRMED, ConfirmedContext(**CONFIRMED, companion=True, online_registrant=True)),
+    (MailKind.INCOMPLETE, IncompleteContext(recipient_name=NAME, missing=tuple(MissingPart))),
+    (
+        MailKind.ALTERNATIVES,
+        AlternativesContext(
+            recipient_name=NAME, wished=(START,), why=WhyNot.TAKEN, offers=(START + timedelta(days=1),),
+            answer_by=date(2026, 9, 22),
+        ),
+    ),
+    (
+        MailKind.ALTERNATIVES,
+        AlternativesContext(recipient_name=NAME, wished=(START,), why=WhyNot.NON_WORKING_DAY, offers=(), answer_by=None),
+    ),
+]  # fmt: skip
+
+
+def test_every_kind_has_a_rule_and_a_context_and_every_status_its_arrows():
+    assert set(KINDS) == set(CONTEXTS) == set(MailKind)
+    assert set(ALLOWED) == set(MessageStatus)
+
+
+def test_a_calendar_has_a_method_and_nothing_else_has():
+    for kind, rule in KINDS.items():
+        assert rule.has_calendar == (rule.calendar_method is not None), kind
+
+
+def test_what_may_have_arrived_is_never_sent_again_without_a_person():
+    may_have_arrived = {MessageStatus.SENT, MessageStatus.UNCERTAIN}
+    for status in may_have_arrived:
+        assert MessageStatus.SENDING not in ALLOWED[status]
+        assert MessageStatus.RETRYING not in ALLOWED[status]
+    assert ALLOWED[MessageStatus.SENT] == frozenset()
+    # Only these two lead to it, and both are surely not delivered.
+    assert {old for old, new in ALLOWED.items() if MessageStatus.SENDING in new} == {
+        MessageStatus.QUEUED,
+        MessageStatus.RETRYING,
+    }
+
+
+@pytest.mark.parametrize(("kind", "context"), SAMPLES)
+def test_a_context_comes_back_from_the_record_as_it_was(kind, context):
+    assert context_from_json(kind, json.loads(json.dumps(context.to_json()))) == context
+
+
+@pytest.mark.parametrize(("kind", "context"), SAMPLES)
+def test_personal_values_stay_out_of_what_a_traceback_shows(kind, context):
+    shown = repr(context)
+    for secret in (NAME, "k8Zq2Wp7", "81234567890"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+@pytest.mark.parametrize("values", [{}, {"recipient_name": NAME}, {"recipient_name": NAME, "start": "tomorrow"}])
+def test_a_stored_context_that_does_not_fit_is_named_by_kind_only(kind, values):
+    with pytest.raises(ValueError, match=kind) as caught:
+        context_from_json(kind, values)
+    assert NAME not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_times_come_back_aware_and_the_same_instant():
+    context = ConfirmedContext(**CONFIRMED | {"start": datetime(2026, 9, 24, 2, 0, tzinfo=UTC)})
+    again = ConfirmedContext.from_json(context.to_json())
+    assert again.start == START
+    assert context.to_json()["start"] == "2026-09-24T11:00:00+09:00"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ConfirmedContext(**CONFIRMED | {"start": datetime(2026, 9, 24, 11, 0)}),  # noqa: DTZ001
+        lambda: IncompleteContext(recipient_name=NAME, missing=()),
+        lambda: IncompleteContext(recipient_name=NAME, missing=("NO_SUCH_CODE",)),
+        lambda: AlternativesContext(
+            recipient_name=NAME, wished=(START,), why=WhyNot.TAKEN, offers=(START,), answer_by=None
+        ),
+        lambda: AlternativesContext(recipient_name=NAME, wished=(), why="BECAUSE", offers=(), answer_by=None),
+    ],
+)
+def test_a_context_that_could_not_be_worded_is_refused_when_it_is_made(make):
+    with pytest.raises(ValueError):
+        make()
+
+
+def test_a_key_is_the_kind_the_subject_and_its_revision():
+    assert message_key(MailKind.CONFIRMED, "M-7K2Q9F", 1) == "confirmed:M-7K2Q9F:1"
+    keys = {message_key(kind, ref, n) for kind in MailKind for ref in ("M-7K2Q9F", "M-7K2Q9G") for n in (1, 2)}
+    assert len(keys) == 4 * len(MailKind)
+
+
+@pytest.mark.parametrize("reference", ["", "M:1"])
+def test_a_reference_that_would_make_keys_ambiguous_is_refused(reference):
+    with pytest.raises(ValueError, match="reference"):
+        message_key(MailKind.CONFIRMED, reference, 1)
+
+
+def test_a_message_id_is_the_same_on_every_attempt():
+    assert message_id("0123456789abcdef" * 2, "madoguchi.example.jp") == (
+        "<0123456789abcdef0123456789abcdef@madoguchi.example.jp>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("identity", "domain"),
+    [
+        ("short", "example.jp"),
+        ("0123456789abcdef\n", "example.jp"),
+        ("0123456789ABCDEF", "example.jp"),
+        ("0123456789abcdef", "localhost"),
+        ("0123456789abcdef", "例え.jp"),
+        ("0123456789abcdef", "example.jp\r\nBcc: x@example.jp"),
+        ("0123456789abcdef", "-example.jp"),
+    ],
+)
+def test_a_message_id_of_anything_else_is_refused(identity, domain):
+    with pytest.raises(ValueError, match="message_id"):
+        message_id(identity, domain)
