@@ -147,6 +147,15 @@ class Settings(BaseSettings):
             zoom.client_secret.get_secret_value(),
         )
 
+    def secrets(self) -> list[str]:
+        """Return what must never stand in a log line; empty and public values left out."""
+        given = (
+            self.zoom.client_secret.get_secret_value(),
+            self.smtp.password.get_secret_value(),
+            *self.encryption_keys.get_secret_value().split(","),
+        )
+        return [secret.strip() for secret in given if len(secret.strip()) >= 6]
+
     def smtp_security(self) -> Literal["tls", "starttls", "none"]:
         """Return the transport security: as set, else none towards loopback in the sandbox, STARTTLS elsewhere."""
         if self.smtp.security:

@@ -15,6 +15,7 @@ from madoguchi.adapters.smtp import Mailer
 from config.settings import ROOT, Settings, SettingsError, load_settings
 from madoguchi.adapters.form_export import load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
+from madoguchi.adapters.log_redaction import register_secret
 from madoguchi.adapters.mail_templates import TemplateStore
 from madoguchi.adapters.processes import is_alive, owner_token
 from madoguchi.adapters.terms_files import TermsFileError, read_terms
@@ -90,6 +91,8 @@ def build_services(settings: Settings) -> Services:
 
     Raises SettingsError with the remedy when something in the settings cannot be used.
     """
+    for secret in settings.secrets():
+        register_secret(secret)
     office = settings.office
     stand_ins = StandIns(settings)
     database = Database(settings.resolved_database_url)
