@@ -74,7 +74,7 @@ def build_mail(
 
 def _multipart(kind: str, boundary: str, parts: list[bytes]) -> bytes:
     mark = f"--{boundary}".encode("ascii")
-    head = f'Content-Type: multipart/{kind}; boundary="{boundary}"\r\n\r\n'.encode("ascii")
+    head = f'Content-Type: multipart/{kind};\r\n boundary="{boundary}"\r\n\r\n'.encode("ascii")
     return head + b"".join(mark + b"\r\n" + part for part in parts) + mark + b"--\r\n"
 
 

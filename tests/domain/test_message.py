@@ -44,7 +44,7 @@ SAMPLES = [
     ),
     (
         MailKind.ALTERNATIVES,
-        AlternativesContext(recipient_name=NAME, wished=(START,), why=WhyNot.NON_WORKING_DAY, offers=(), answer_by=None),
+        AlternativesContext(recipient_name=NAME, wished=(START,), why=WhyNot.OUT_OF_WINDOW, offers=(), answer_by=None),
     ),
 ]  # fmt: skip
 

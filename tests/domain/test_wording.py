@@ -70,7 +70,8 @@ def test_weekly_hours_say_the_last_start():
         3: OpeningHours(time(9), time(12)),
     }
     assert wording.session_hours(mixed) == (
-        "月・水曜日 11時00分から15時00分まで（最後の開始は14時30分）、木曜日 9時00分から12時00分まで（最後の開始は11時30分）"
+        "月・水曜日 11時00分から15時00分まで（最後の開始は14時30分）、"
+        "木曜日 9時00分から12時00分まで（最後の開始は11時30分）"
     )
 
 
@@ -102,9 +103,18 @@ def test_a_plain_line_never_holds_what_breaks_a_header(text):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "  ", "山" * 51, "至急 https://evil.example/", "evil.example をご覧ください", "www。evil", "ＨＴＴＰ：／／evil",
-     "a@evil.example", r"\\server\share"],
-)  # fmt: skip
+    [
+        "",
+        "  ",
+        "山" * 51,
+        "至急 https://evil.example/",
+        "evil.example をご覧ください",
+        "www。evil",
+        "ＨＴＴＰ：／／evil",
+        "a@evil.example",
+        r"\\server\share",
+    ],
+)
 def test_a_name_that_would_become_a_link_is_not_repeated(name):
     assert wording.addressee(name) == "お申込みの方へ"
 

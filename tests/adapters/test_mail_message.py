@@ -1,0 +1,236 @@
+import email
+import re
+from datetime import timedelta
+from email import policy
+from email.message import EmailMessage
+from email.utils import parsedate_to_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from madoguchi.adapters.calendar_file import session_calendar
+from madoguchi.adapters.mail_message import MailBuildError, build_mail, encode_words
+from madoguchi.domain.message import KINDS, MailKind
+from tests.adapters.mail_help import CONTEXTS, FIXTURES, JOIN_URL, MESSAGE_ID, STAMP, START, office, rendered, store
+
+ICS = session_calendar(
+    uid="M-7K2Q9F@madoguchi.example.jp",
+    sequence=0,
+    method="PUBLISH",
+    start=START,
+    end=START + timedelta(minutes=30),
+    stamp=STAMP,
+    summary="オンライン職業相談（Zoom）",
+    description="お電話: 047-000-0000",
+    url=JOIN_URL,
+)
+ALWAYS = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "Content-Language"]
+LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=150)
+
+
+def build(**changes):
+    values = {
+        "rendered": rendered(),
+        "sender": "madoguchi@example.jp",
+        "sender_name": "ハローワーク松戸 マザーズコーナー",
+        "recipient": "hanako@example.com",
+        "message_id": MESSAGE_ID,
+        "date": STAMP,
+    }
+    return build_mail(**(values | changes))
+
+
+def read(data):
+    message = email.message_from_bytes(data, policy=policy.default)
+    assert not any(part.defects for part in message.walk())
+    return message
+
+
+def content(message, kind):
+    return message.get_body((kind,)).get_content().replace("\r\n", "\n")
+
+
+def golden_mail(kind):
+    context, rule = CONTEXTS[kind](), KINDS[kind]
+    calendar = ICS if rule.has_calendar else None
+    mail = store().render(kind, context, office())
+    return build(rendered=mail, calendar=calendar, calendar_method=rule.calendar_method)
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_a_mail_is_byte_for_byte_the_one_that_was_looked_at(kind):
+    """After a wanted change: look at the new mail, then `python -m tests.adapters.test_mail_message` writes it."""
+    assert golden_mail(kind) == (FIXTURES / f"{kind}.eml").read_bytes()
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_the_standard_library_reads_back_what_was_said(kind):
+    said = store().render(kind, CONTEXTS[kind](), office())
+    message = read(golden_mail(kind))
+    assert message["Subject"] == said.subject
+    assert content(message, "plain") == said.text
+    assert content(message, "html") == said.html
+    assert [address.addr_spec for address in message["To"].addresses] == ["hanako@example.com"]
+    (sender,) = message["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == ("ハローワーク松戸 マザーズコーナー", "madoguchi@example.jp")
+
+
+def test_headers_stand_once_each_in_japanese_time_and_as_machine_mail():
+    message = read(build())
+    assert message.keys() == [*ALWAYS, "Content-Type"]
+    assert message["Date"] == "Mon, 14 Sep 2026 09:00:05 +0900"
+    assert parsedate_to_datetime(message["Date"]) == STAMP
+    assert message["Message-ID"] == MESSAGE_ID
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Content-Language"] == "ja"
+
+
+def test_text_comes_first_and_the_calendar_is_inside_and_attached():
+    assert [part.get_content_type() for part in read(build()).walk()] == [
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+    ]
+    message = read(build(calendar=ICS, calendar_method="PUBLISH"))
+    parts = list(message.walk())
+    assert [part.get_content_type() for part in parts] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+        "text/calendar",
+        "application/ics",
+    ]
+    inside, attached = parts[-2:]
+    assert inside["Content-Type"].params == {"method": "PUBLISH", "charset": "utf-8"}
+    assert inside["Content-Disposition"] is None
+    assert attached.get_filename() == "invite.ics"
+    assert inside.get_payload(decode=True) == attached.get_payload(decode=True) == ICS
+
+
+def test_no_boundary_begins_with_another():
+    """Readers need only compare beginnings (RFC 2046, 5.1.2): the inner one would end the outer part."""
+    message = read(build(calendar=ICS))
+    boundaries = [part.get_boundary() for part in message.walk() if part.is_multipart()]
+    assert len(boundaries) == 2
+    assert not any(a != b and a.startswith(b) for a in boundaries for b in boundaries)
+    assert all(len(boundary) <= 70 for boundary in boundaries)
+
+
+@pytest.mark.parametrize("calendar", [None, ICS])
+def test_lines_end_in_crlf_and_none_is_too_long(calendar):
+    data = build(calendar=calendar, rendered=rendered(subject="長" * 90, text="長い行" * 500 + "\n", html="<p>" * 400))
+    assert data.endswith(b"\r\n")
+    assert data.count(b"\n") == data.count(b"\r") == data.count(b"\r\n")
+    assert max(map(len, data.split(b"\r\n"))) <= 78
+    assert data.isascii()
+    assert b"\r\n." not in data
+
+
+def test_it_says_what_the_standard_library_would_say():
+    """The oracle: the same mail from EmailMessage, compared part by part."""
+    said = rendered(subject="オンライン職業相談の予約が決まりました：9月24日（木）11時00分", text="一行目\n二行目\n")
+    oracle = EmailMessage(policy=policy.SMTP)
+    oracle["Subject"] = said.subject
+    oracle["To"] = "hanako@example.com"
+    oracle.set_content(said.text)
+    oracle.add_alternative(said.html, subtype="html")
+    theirs, ours = read(oracle.as_bytes()), read(build(rendered=said))
+    assert ours["Subject"] == theirs["Subject"]
+    assert ours["To"] == theirs["To"]
+    for kind in ("plain", "html"):
+        assert content(ours, kind) == content(theirs, kind)
+
+
+@given(LINES, st.integers(min_value=0, max_value=30))
+def test_encoded_words_are_whole_characters_within_the_limits_and_come_back(text, used):
+    name = "X" * used
+    header = f"{name}: {encode_words(text, used + 2)}"
+    lines = header.split("\r\n")
+    for line in lines:
+        assert len(line) <= 76
+        assert line.isascii()
+    for word in re.findall(r"=\?utf-8\?B\?[^?]*\?=", header):
+        assert len(word) <= 75
+    if used:
+        parsed = email.message_from_string(header + "\r\n\r\n", policy=policy.default)
+        assert parsed[name] == text or parsed[name] == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("hanako@example.com", "hanako@example.com"),
+        ("hana+tag_1@sub.example.co.jp", "hana+tag_1@sub.example.co.jp"),
+        # Given out by docomo and ezweb until 2009, against the rule on dots.
+        ("a..b@docomo.ne.jp", '"a..b"@docomo.ne.jp'),
+        ("hanako.@ezweb.ne.jp", '"hanako."@ezweb.ne.jp'),
+        (".hanako@docomo.ne.jp", '".hanako"@docomo.ne.jp'),
+    ],
+)
+def test_old_mobile_addresses_are_quoted(address, written):
+    data = build(recipient=address)
+    assert f"\r\nTo: {written}\r\n".encode() in data
+    (found,) = read(data)["To"].addresses
+    assert f"{found.username}@{found.domain}" == address
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "",
+        "hanako",
+        "hanako@",
+        "@example.com",
+        "hanako@localhost",
+        "hanako@example..com",
+        "a@example.com,b@example.com",
+        "a@example.com, b@example.com",
+        "a@example.com; b@example.com",
+        "a@example.com b@example.com",
+        "花子 <hanako@example.com>",
+        "<hanako@example.com>",
+        "hanako@example.com\r\nBcc: all@example.com",
+        "hanako@example.com\n",
+        "hana\x00ko@example.com",
+        "花子@example.com",
+        "hanako@例え.jp",
+        "ｈanako@example.com",
+        "hanako@[127.0.0.1]",
+        '"hanako"@example.com',
+        "a" * 65 + "@example.com",
+        "a@" + "b" * 250 + ".jp",
+    ],
+)
+def test_anything_but_one_plain_address_is_refused_and_not_quoted(recipient):
+    for field in ("recipient", "sender"):
+        with pytest.raises(MailBuildError, match=field) as caught:
+            build(**{field: recipient})
+        assert len(recipient) < 5 or recipient not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "bad", ["\r", "\n", "\r\n", "\r\nBcc: all@example.com", "\x00", "\x1f", "\x7f", "\x85", "\u2028"]
+)
+def test_no_text_adds_a_header(bad):
+    with pytest.raises(MailBuildError, match="subject"):
+        build(rendered=rendered(subject=f"予約{bad}"))
+    with pytest.raises(MailBuildError, match="sender_name"):
+        build(sender_name=f"窓口{bad}")
+
+
+@pytest.mark.parametrize("message_id", ["", "a@b", "<a@b>\r\nX: 1", "<a b@c>", "<@b>", "<a>"])
+def test_a_message_id_of_another_form_is_refused(message_id):
+    with pytest.raises(MailBuildError, match="message_id"):
+        build(message_id=message_id)
+
+
+def test_one_message_is_always_the_same_bytes():
+    assert build(calendar=ICS) == build(calendar=ICS)
+
+
+if __name__ == "__main__":
+    FIXTURES.mkdir(exist_ok=True)
+    for each in MailKind:
+        (FIXTURES / f"{each}.eml").write_bytes(golden_mail(each))

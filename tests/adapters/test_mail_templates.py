@@ -1,0 +1,360 @@
+import re
+from dataclasses import replace
+from datetime import timedelta
+from html.parser import HTMLParser
+
+import pytest
+
+from madoguchi.adapters.mail_templates import MailTemplateError, TemplateStore, bundle_version, spaced_meeting_id
+from madoguchi.domain.message import KINDS, MailKind, MissingPart, WhyNot
+from tests.adapters.mail_help import (
+    CONTEXTS,
+    JOIN_URL,
+    ROOT,
+    START,
+    alternatives,
+    confirmed,
+    incomplete,
+    office,
+    store,
+)
+
+HOSTILE = '<script>alert(1)</script>{{ 7*7 }}"><b>'
+KINDS_AND_CONTEXTS = [
+    *((kind, make()) for kind, make in CONTEXTS.items()),
+    (MailKind.CONFIRMED, confirmed(revision=2, companion=True, online_registrant=True)),
+    (MailKind.INCOMPLETE, incomplete(missing=tuple(MissingPart), reference=None)),
+    (MailKind.ALTERNATIVES, alternatives(offers=(), answer_by=None, why=WhyNot.NON_WORKING_DAY)),
+    *((MailKind.ALTERNATIVES, alternatives(why=why)) for why in WhyNot),
+    *((MailKind.INCOMPLETE, incomplete(missing=(code,))) for code in MissingPart),
+]
+
+
+class Outline(HTMLParser):
+    """Tags in order, links and the text without tags; complains about tags left open."""
+
+    VOID = {"meta", "br"}
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.links, self.open, self.words = [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if href := dict(attrs).get("href"):
+            self.links.append(href)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return "".join(self.words)
+
+
+def squeezed(text):
+    return re.sub(r"\s", "", text)
+
+
+def test_every_kind_has_its_folder_and_every_folder_its_kind():
+    folders = {path.name for path in (ROOT / "templates" / "email").iterdir()}
+    assert folders == {rule.template for rule in KINDS.values()}
+
+
+@pytest.mark.parametrize(("kind", "context"), KINDS_AND_CONTEXTS)
+def test_nothing_of_the_machinery_shows(kind, context):
+    mail = store().render(kind, context, office())
+    for part in (mail.subject, mail.text, mail.html.partition("</style>")[2]):
+        assert not re.search(r"\{\{|\}\}|\{%|None|undefined|True|False|MISSING|TAKEN|&amp;lt;|\[\]", part)
+
+
+@pytest.mark.parametrize(("kind", "context"), KINDS_AND_CONTEXTS)
+def test_text_is_short_lines_without_tags_and_html_loads_nothing(kind, context):
+    mail = store().render(kind, context, office())
+    assert not re.search(r"</?[a-z]+[ >]", mail.text)
+    assert not re.search(r"\n\n\n|[ \t]\n|\r", mail.text)
+    for line in mail.text.splitlines():
+        # Reason sentences come from a table and may be as long as a phone wraps them; links are links.
+        assert len(line) <= 30 or line.startswith(("https://", "・")) or "最後の開始" in line, line
+    outline = Outline(mail.html)
+    assert not {"img", "link", "script", "iframe", "object"} & {tag for tag, _ in outline.tags}
+    assert "url(" not in mail.html
+    assert all(link.startswith(("https://", "tel:")) for link in outline.links)
+
+
+@pytest.mark.parametrize(("kind", "context"), KINDS_AND_CONTEXTS)
+def test_html_is_built_for_readers_of_every_kind(kind, context):
+    outline = Outline(store().render(kind, context, office()).html)
+    assert ("html", {"lang": "ja"}) in outline.tags
+    headings = [tag for tag, _ in outline.tags if re.fullmatch("h[1-6]", tag)]
+    assert headings[0] == "h1"
+    assert set(headings[1:]) <= {"h2"}
+    assert all("scope" in attributes for tag, attributes in outline.tags if tag == "th")
+    assert any(attributes.get("name") == "viewport" for _, attributes in outline.tags)
+
+
+SAID_WHEN_CONFIRMED = [
+    ("6(2) date and time", "令和8年（2026年）9月24日（木曜日）"),
+    ("6(2) time, with its zone", "日本時間"),
+    ("6(2) time", "午前11時00分"),
+    ("6(1) thirty minutes", "30分間"),
+    ("6(2) meeting id", "812 3456 7890"),
+    ("6(2) passcode", "k8Zq2Wp7"),
+    ("4 one tool", "Zoomミーティング"),
+    ("3 free of charge", "無料"),
+    ("3 and 12(5) communication is at one's own cost", "通信料"),
+    ("12(5) metered plans", "使った通信の量で料金が変わるご契約"),
+    ("2(2) camera", "カメラ"),
+    ("5(1) a safe device", "ウイルスなどの心配のない端末"),
+    ("5(2) no unknown Wi-Fi", "無料のWi-Fi"),
+    ("5(3) a supported system, up to date", "サポート期間中のものを最新の状態に"),
+    ("5(4) firewall", "ファイアウォールは有効に"),
+    ("5(5) no file sharing", "Winny"),
+    ("5(5) nothing unneeded running", "使わないソフトを閉じて"),
+    ("5(6) antivirus of paid grade", "有償版相当"),
+    ("12(4) Zoom ready and line checked", "Zoomが使えること、通信が途切れないことの確認"),
+    ("12(4) browser and software", "ブラウザやアプリも最新の状態に"),
+    ("12(3) a private room", "個室"),
+    ("12(3) companions told beforehand", "前もってお電話でお知らせください"),
+    ("12(2) no recording", "録画と録音は禁止"),
+    ("6(3) cancelling by telephone", "キャンセルのご連絡は、お電話で"),
+    ("6(3) the number", "047-000-0000"),
+    ("6(3) its hours", "平日 8時30分から17時15分"),
+    ("6(3) ten minutes", "開始から10分（午前11時10分）"),
+    ("6(3) counts as cancelled", "キャンセルとみなします"),
+    ("6(3) refusal, as neutral as the terms", "お断りする場合があります"),
+    ("preamble, 6 consent", "同意いただいたものとしています"),
+    ("4 Zoom's own terms, on applying and using", "お申込みとご利用によって同意いただいたもの"),
+    ("reference", "M-7K2Q9F"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("article", "words"), SAID_WHEN_CONFIRMED, ids=[item[0] for item in SAID_WHEN_CONFIRMED])
+def test_the_confirmation_says_what_the_terms_ask_in_both_parts(article, words):
+    mail = store().render(MailKind.CONFIRMED, confirmed(), office())
+    assert squeezed(words) in squeezed(mail.text), article
+    assert squeezed(words) in squeezed(Outline(mail.html).text), article
+
+
+def test_the_confirmation_leads_to_the_meeting_and_to_both_terms():
+    mail = store().render(MailKind.CONFIRMED, confirmed(), office())
+    links = {JOIN_URL, "https://example.jp/madoguchi/terms", "https://www.zoom.com/ja/trust/terms/"}
+    assert links <= set(mail.text.splitlines())
+    assert links | {"tel:0470000000"} == set(Outline(mail.html).links)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "is_said"),
+    [
+        ({"online_registrant": True}, "ハローワーク利用登録者", True),  # Art. 2(1)
+        ({"online_registrant": False}, "ハローワーク利用登録者", False),
+        ({"companion": True}, "お申込みでうかがっています", True),  # Art. 12(3)
+        ({"companion": None}, "お申込みでうかがっています", False),
+        ({"revision": 2}, "前にお送りした予約のお知らせに代わる", True),
+        ({"revision": 1}, "前にお送りした予約のお知らせに代わる", False),
+        ({"start": START + timedelta(hours=1, minutes=30)}, "午後0時40分（12時40分）", True),  # the ten-minute limit
+    ],
+)
+def test_some_sentences_depend_on_the_booking(changes, words, is_said):
+    mail = store().render(MailKind.CONFIRMED, confirmed(**changes), office())
+    assert (words in squeezed(mail.text)) is is_said
+    assert (words in squeezed(Outline(mail.html).text)) is is_said
+
+
+def test_an_incomplete_application_is_told_everything_that_is_missing_and_no_more():
+    said = {
+        code: squeezed(store().render(MailKind.INCOMPLETE, incomplete(missing=(code,)), office()).text)
+        for code in MissingPart
+    }
+    assert len(set(said.values())) == len(MissingPart)
+    both = store().render(MailKind.INCOMPLETE, incomplete(missing=(MissingPart.NAME, MissingPart.DATETIME)), office())
+    assert both.text.count("\n・") == 2
+    assert "予約はまだ決まっていません" in both.text
+
+
+def test_who_is_not_registered_is_asked_to_call_and_not_to_apply_again():
+    mail = store().render(MailKind.INCOMPLETE, incomplete(missing=(MissingPart.NOT_REGISTERED,)), office())
+    assert "https://example.jp/madoguchi/apply" not in mail.text + mail.html
+    assert "047-000-0000" in mail.text
+
+
+def test_other_times_are_offered_without_holding_them():
+    mail = store().render(MailKind.ALTERNATIVES, alternatives(), office())
+    text = squeezed(mail.text)
+    assert "1．令和8年（2026年）9月25日（金曜日）午前11時00分" in text
+    assert "2．令和8年（2026年）9月28日（月曜日）午後0時00分（12時00分）" in text
+    assert "まだ予約ではなく、お取り置きもしていません" in text
+    assert "令和8年（2026年）9月23日（水曜日）までに" in text
+    assert "空きが出たときは" in text
+
+
+def test_without_any_other_time_it_asks_for_a_call():
+    mail = store().render(MailKind.ALTERNATIVES, alternatives(offers=(), answer_by=None), office())
+    assert "お電話でご相談ください" in mail.text
+    assert "お返事のしかた" not in mail.text
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_subjects_show_on_locked_screens_so_they_hold_no_name_and_no_number(kind):
+    context = CONTEXTS[kind]()
+    for named in (True, False):
+        subject = store().render(kind, context, office(subject_names_purpose=named)).subject
+        assert ("職業相談" in subject) is named
+        assert "山田" not in subject
+        assert "8123" not in subject
+        assert "7K2Q9F" not in subject
+        assert 0 < len(subject) <= 40
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_hostile_names_neither_run_nor_break_out(kind):
+    mail = store().render(kind, replace(CONTEXTS[kind](), recipient_name=HOSTILE), office())
+    assert "<script" not in mail.html
+    assert "<b>" not in mail.html
+    assert "49" not in squeezed(mail.text)
+    forged = replace(CONTEXTS[kind](), recipient_name="山田\n● キャンセル\r\nこちらへ")
+    assert "山田 ● キャンセル こちらへ 様" in store().render(kind, forged, office()).text
+
+
+def test_markup_in_what_zoom_or_the_office_said_is_escaped():
+    mail = store().render(MailKind.CONFIRMED, confirmed(passcode="<i>&x</i>"), office(name="A&B <b>課</b>"))
+    assert "&lt;i&gt;&amp;x&lt;/i&gt;" in mail.html
+    assert "A&amp;B &lt;b&gt;課" in mail.html
+    assert "<i>&x</i>" in mail.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://us02web.zoom.us/j/1",
+        "https://zoom.us.evil.example/j/1",
+        "https://evilzoom.us/j/1",
+        "https://zoom.us@evil.example/j/1",
+        "https://evil.example/?zoom.us",
+        "javascript:alert(1)",
+        "https://zoom.us/j/1\r\nBcc: x",
+        'https://zoom.us/j/1"onclick="x',
+        "https://zoom.us/j/１",
+        "https://[zoom.us/j/1",
+        "//zoom.us/j/1",
+        "",
+    ],
+)
+def test_a_join_link_that_leads_elsewhere_stops_the_mail_and_is_not_quoted(url):
+    with pytest.raises(MailTemplateError, match="join_url") as caught:
+        store().render(MailKind.CONFIRMED, confirmed(join_url=url), office())
+    assert "evil" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "is_allowed"),
+    [
+        (("zoom.us",), "https://zoom.us/j/1", True),
+        (("zoom.us",), "https://US02WEB.zoom.us/j/1", True),
+        (("zoom.us", "127.0.0.1"), "http://127.0.0.1:8080/j/1", True),  # the stand-in
+        (("zoom.us",), "http://127.0.0.1:8080/j/1", False),
+        (("zoom.us", "10.0.0.1"), "http://10.0.0.1/j/1", False),
+    ],
+)
+def test_plain_http_is_for_a_stand_in_on_this_machine_only(hosts, url, is_allowed):
+    templates = store(join_hosts=hosts)
+    if is_allowed:
+        assert url in templates.render(MailKind.CONFIRMED, confirmed(join_url=url), office()).text
+    else:
+        with pytest.raises(MailTemplateError, match="join_url"):
+            templates.render(MailKind.CONFIRMED, confirmed(join_url=url), office())
+
+
+@pytest.mark.parametrize("changes", [{"terms_url": "http://example.jp/"}, {"terms_url": "example.jp"}])
+def test_links_of_the_office_have_to_be_https(changes):
+    with pytest.raises(MailTemplateError, match="link: "):
+        store().render(MailKind.CONFIRMED, confirmed(), office(**changes))
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_no_mail_goes_without_a_telephone_number(kind):
+    with pytest.raises(MailTemplateError, match=r"office\.telephone"):
+        store().render(kind, CONTEXTS[kind](), office(telephone=" "))
+
+
+def test_a_context_of_another_kind_is_refused():
+    with pytest.raises(MailTemplateError, match="IncompleteContext"):
+        store().render(MailKind.CONFIRMED, incomplete(), office())
+
+
+def test_a_pinned_bundle_says_what_it_said_when_it_was_pinned():
+    templates = store()
+    pinned = templates.bundle(MailKind.INCOMPLETE)
+    name = "email/incomplete/subject.txt"
+    older = pinned | {name: "前の件名\n"}
+    version = bundle_version(older)
+    assert version != templates.version(MailKind.INCOMPLETE) == bundle_version(pinned)
+    mail = templates.render(MailKind.INCOMPLETE, incomplete(), office(), older, version=version)
+    assert (mail.subject, mail.version) == ("前の件名", version)
+    assert templates.render(MailKind.INCOMPLETE, incomplete(), office(), older).subject == "前の件名"
+    assert templates.render(MailKind.INCOMPLETE, incomplete(), office()).subject != "前の件名"
+
+
+def test_a_bundle_that_is_not_of_its_version_is_refused():
+    templates = store()
+    bundle = templates.bundle(MailKind.INCOMPLETE) | {"email/incomplete/subject.txt": "別の件名"}
+    with pytest.raises(MailTemplateError, match="not those of version"):
+        templates.render(MailKind.INCOMPLETE, incomplete(), office(), bundle, version="0123456789ab")
+
+
+def test_the_version_changes_with_any_file_and_only_then():
+    templates = store()
+    for kind in MailKind:
+        bundle = templates.bundle(kind)
+        assert templates.version(kind) == bundle_version(dict(reversed(bundle.items())))
+        for name in bundle:
+            assert bundle_version(bundle | {name: bundle[name] + " "}) != templates.version(kind)
+            assert bundle_version({k: v for k, v in bundle.items() if k != name}) != templates.version(kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("email/incomplete/body.txt", "{{ c.no_such_value }}", "no_such_value"),
+        ("email/incomplete/body.txt", "{% if %}", "Expected"),
+        ("email/incomplete/body.html", '{% extends "_base/gone.html" %}', "gone"),
+        ("email/incomplete/subject.txt", "{{ ().__class__.__bases__ }}", "unsafe"),
+        ("email/incomplete/subject.txt", "{% set _ = c.missing.append(1) %}", "append"),
+    ],
+)
+def test_a_wrong_template_is_named_and_no_value_with_it(name, text, said):
+    templates = store()
+    with pytest.raises(MailTemplateError, match=said) as caught:
+        templates.render(
+            MailKind.INCOMPLETE, incomplete(), office(), templates.bundle(MailKind.INCOMPLETE) | {name: text}
+        )
+    assert "山田" not in str(caught.value)
+
+
+def test_a_missing_file_is_named_at_the_start(tmp_path):
+    with pytest.raises(MailTemplateError, match=r"email/confirmed/subject\.txt is missing"):
+        TemplateStore(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("81234567890", "812 3456 7890"),
+        ("8123456789", "812 345 6789"),
+        ("812345678", "812 345 678"),
+        ("812 3456 7890", "812 3456 7890"),
+        ("not-a-number", "not-a-number"),
+    ],
+)
+def test_meeting_ids_are_shown_in_groups(given, shown):
+    assert spaced_meeting_id(given) == shown
