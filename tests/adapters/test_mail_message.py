@@ -2,6 +2,7 @@ import email
 import re
 from datetime import timedelta
 from email import policy
+from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 
@@ -73,7 +74,10 @@ def test_the_standard_library_reads_back_what_was_said(kind):
     assert content(message, "html") == said.html
     assert [address.addr_spec for address in message["To"].addresses] == ["hanako@example.com"]
     (sender,) = message["From"].addresses
-    assert (sender.display_name, sender.addr_spec) == ("ハローワーク松戸 マザーズコーナー", "madoguchi@example.jp")
+    assert sender.addr_spec == "madoguchi@example.jp"
+    # Python 3.11's reader of addresses keeps the blank between two encoded words; its older one does not.
+    older = email.message_from_bytes(golden_mail(kind))["From"]
+    assert str(make_header(decode_header(older))) == "ハローワーク松戸 マザーズコーナー <madoguchi@example.jp>"
 
 
 def test_headers_stand_once_each_in_japanese_time_and_as_machine_mail():

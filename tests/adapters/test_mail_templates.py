@@ -33,7 +33,7 @@ KINDS_AND_CONTEXTS = [
 class Outline(HTMLParser):
     """Tags in order, links and the text without tags; complains about tags left open."""
 
-    VOID = {"meta", "br"}
+    VOID = frozenset({"meta", "br"})
 
     def __init__(self, html):
         super().__init__()
