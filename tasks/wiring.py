@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from madoguchi.adapters.smtp import Mailer
 
 from config.settings import ROOT, Settings, SettingsError, load_settings
 from madoguchi.adapters.form_export import load_mapping
@@ -18,6 +17,7 @@ from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.adapters.log_redaction import register_secret
 from madoguchi.adapters.mail_templates import TemplateStore
 from madoguchi.adapters.processes import is_alive, owner_token
+from madoguchi.adapters.smtp import Mailer
 from madoguchi.adapters.terms_files import TermsFileError, read_terms
 from madoguchi.adapters.zoom import ZoomClient
 from madoguchi.domain.calendar import OfficeCalendar
