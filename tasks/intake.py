@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -266,75 +267,80 @@ def _values_digest(services: Services, values: Mapping[str, Any], name_key: str)
 def finish_staged(services: Services, run: Run, reading: _Reading) -> None:
     """Give every staged row of a form its final outcome, in order of submission, with all that it causes."""
     form = (services.office.code, reading.mapping.source, reading.mapping.form)
+    with services.database.read() as session:
+        ids = store.staged_ids(session, *form)
+    if not ids:
+        return
+    compared = _compared(services, run, reading.mapping)
+    known = set(ids)
+    # What a reading that broke off has left open.
+    superseded = {str(r) for row_id, found in compared.items() if row_id not in known for r in found.supersedes}
+    del known
+    for at in range(0, len(ids), FINISH_CHUNK):
+        with services.database.write() as session:
+            rows = store.rows_to_finish(session, ids[at : at + FINISH_CHUNK])
+            part = [(row, compared.get(row.id) or _as_judged_alone(row)) for row in rows]
+            settle_rows(services, run, session, part, ())
+            superseded.update(str(reference) for _, resolution in part for reference in resolution.supersedes)
+            # One that is still staged comes with a later part.
+            superseded -= replace_requests(session, run.act(services), superseded)
+        for row, resolution in part:
+            if reading.holds(row):
+                reading.report.outcomes[resolution.outcome.value] += 1
+
+
+def _as_judged_alone(row: Any) -> Resolution:
+    return Resolution(0, Outcome(row.outcome), Reason(row.reason) if row.reason else None)
+
+
+def _compared(services: Services, run: Run, mapping: FormMapping) -> dict[str, Resolution]:
+    """Return the last word on the rows that have anything to do with others, by row id; they relate to references."""
+    form = (services.office.code, mapping.source, mapping.form)
     ids: list[str] = []
     references: list[str] = []
     candidates: list[Candidate] = []
-    foreign: set[int] = set()
     with services.database.read() as session:
-        for row in store.staged_rows(session, *form):
-            position = len(ids)
-            candidates.append(_candidate(position, row))
+        taken_up = list(store.half_finished_rows_with_company(session, *form))
+        same_batch = {row.id for row in taken_up}
+        staged = store.staged_rows_with_company(session, *form)
+        # In file order, finished or not: of two equal rows the first is the original.
+        for row in heapq.merge(staged, taken_up, key=lambda row: (row.file_id, row.row_number, row.id)):
+            make = _before_comparing if row.id in same_batch else _candidate
+            candidates.append(make(services, len(ids), row))
             ids.append(row.id)
             references.append(row.reference)
-            if not reading.holds(row):
-                foreign.add(position)
-        if not ids:
-            return
-        staged = len(ids)
-        for row in store.half_finished_rows(session, *form):
-            candidates.append(_judged_alone(services, len(ids), row))
-            ids.append(row.id)
-            references.append(row.reference)
-        finished = set(ids[staged:])
         earlier = store.earlier_rows(
             session,
-            services.office.code,
+            *form,
             {bytes(c.number) for c in candidates if isinstance(c.number, bytes)},
             {c.row_key for c in candidates if c.row_key},
         )
-    resolutions = resolve(
-        candidates, [_earlier(row, reading.mapping, run.as_of) for row in earlier if row.id not in finished]
+    found = resolve(candidates, [_earlier(row, mapping, run.as_of) for row in earlier if row.id not in same_batch])
+    return {ids[resolution.position]: _with_references(resolution, references) for resolution in found}
+
+
+def _with_references(resolution: Resolution, references: Sequence[str]) -> Resolution:
+    related = resolution.relates_to
+    return replace(
+        resolution,
+        relates_to=references[related] if isinstance(related, int) else related,
+        supersedes=tuple(references[r] if isinstance(r, int) else r for r in resolution.supersedes),
     )
-    del candidates, earlier
-    for resolution in resolutions[:staged]:
-        if resolution.position not in foreign:
-            reading.report.outcomes[resolution.outcome.value] += 1
-    _finish(services, run, ids, references, resolutions)
 
 
-def _finish(
-    services: Services, run: Run, ids: Sequence[str], references: Sequence[str], resolutions: Sequence[Resolution]
-) -> None:
-    superseded: set[str] = set()
-    for at in range(0, len(resolutions), FINISH_CHUNK):
-        part = resolutions[at : at + FINISH_CHUNK]
-        superseded |= {r if isinstance(r, str) else references[r] for found in part for r in found.supersedes}
-        with services.database.write() as session:
-            rows = store.rows_to_finish(session, [ids[r.position] for r in part])
-            settle_rows(
-                services,
-                run,
-                session,
-                [(rows[ids[r.position]], r) for r in part if ids[r.position] in rows],
-                references,
-            )
-            # One that is still staged comes with a later part.
-            superseded -= replace_requests(session, run.act(services), superseded)
-
-
-def _judged_alone(services: Services, position: int, row: Any) -> Candidate:
+def _before_comparing(services: Services, position: int, row: Any) -> Candidate:
     """Return a row as it was before it was compared: its file's reading broke off and is now taken up again.
 
     Rows of one file are compared as one batch; the rest of it must not meet these as strangers from the record.
     """
-    candidate = _candidate(position, row)
+    candidate = _candidate(services, position, row)
     values = services.vault.open_json(row.sealed_values, f"booking_request.sealed_values.{row.id}")
     candidate.reason = Reason(values["findings"][0]) if values["findings"] else None
     candidate.outcome = REASONS[candidate.reason].outcome if candidate.reason else Outcome.ACCEPT
     return candidate
 
 
-def _candidate(position: int, row: Any) -> Candidate:
+def _candidate(_services: Services, position: int, row: Any) -> Candidate:
     return Candidate(
         position=position,
         row_key=row.row_key,

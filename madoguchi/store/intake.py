@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Row, Select, bindparam, case, delete, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS, RequestStatus
 from madoguchi.store.models import Booking, BookingRequest, Client, ExportFile
@@ -171,42 +171,72 @@ _COMPARED = (
     BookingRequest.outcome,
     BookingRequest.reason,
     BookingRequest.status,
-    BookingRequest.occurrence,
 )
 
 
-def staged_rows(session: Session, office: str, source: str, form: str) -> Iterable[Row[Any]]:
-    """Yield what comparing needs of every staged row of a form, whichever file staged it, in file order."""
-    return session.connection(execution_options={"yield_per": 2000}).execute(
-        select(*_COMPARED)
-        .where(
-            BookingRequest.office == office,
-            BookingRequest.source == source,
-            BookingRequest.form == form,
-            BookingRequest.status == RequestStatus.STAGED.value,
-        )
+def staged_ids(session: Session, office: str, source: str, form: str) -> list[str]:
+    """Return the ids of every staged row of a form, whichever file staged it, in file order."""
+    return list(session.connection().execute(_staged(select(BookingRequest.id), office, source, form)).scalars())
+
+
+def _staged(statement: Select[Any], office: str, source: str, form: str) -> Select[Any]:
+    return statement.where(
+        BookingRequest.office == office,
+        BookingRequest.source == source,
+        BookingRequest.form == form,
+        BookingRequest.status == RequestStatus.STAGED.value,
         # Rows that an earlier, broken reading staged from another file come first.
-        .order_by(BookingRequest.file_id, BookingRequest.row_number, BookingRequest.id)
+    ).order_by(BookingRequest.file_id, BookingRequest.row_number, BookingRequest.id)
+
+
+def _has_company() -> ColumnElement[bool]:
+    """Hold for rows whose number or row key stands in another row too; the rest has nothing to be compared with."""
+    other = aliased(BookingRequest)
+    same_number = select(other.id).where(
+        other.office == BookingRequest.office,
+        other.number_index == BookingRequest.number_index,
+        other.id != BookingRequest.id,
     )
+    same_key = select(other.id).where(
+        other.office == BookingRequest.office,
+        other.source == BookingRequest.source,
+        other.form == BookingRequest.form,
+        other.row_key == BookingRequest.row_key,
+        other.id != BookingRequest.id,
+    )
+    return or_(same_number.exists(), and_(BookingRequest.row_key != "", same_key.exists()))
 
 
-def half_finished_rows(session: Session, office: str, source: str, form: str) -> Iterator[Row[Any]]:
-    """Yield the finished rows of files whose reading broke off while its rows were being finished."""
+def staged_rows_with_company(session: Session, office: str, source: str, form: str) -> Iterator[Row[Any]]:
+    """Yield what comparing needs of the staged rows of a form that may mean something to another row, in file order."""
+    statement = _staged(select(*_COMPARED), office, source, form).where(_has_company())
+    yield from session.connection().execute(statement, execution_options={"yield_per": 2000})
+
+
+def half_finished_rows_with_company(session: Session, office: str, source: str, form: str) -> Iterator[Row[Any]]:
+    """Yield the same, and the sealed values, of finished rows of files whose reading broke off while finishing."""
     yield from session.connection().execute(
         select(*_COMPARED, BookingRequest.sealed_values)
         .join(ExportFile, ExportFile.id == BookingRequest.file_id)
         .where(
-            BookingRequest.office == office,
-            BookingRequest.source == source,
-            BookingRequest.form == form,
-            BookingRequest.status != RequestStatus.STAGED.value,
+            ExportFile.office == office,
+            ExportFile.source == source,
+            ExportFile.form == form,
             ExportFile.status == _READING,
+            BookingRequest.status != RequestStatus.STAGED.value,
+            _has_company(),
         )
+        .order_by(BookingRequest.file_id, BookingRequest.row_number, BookingRequest.id)
     )
 
 
-def earlier_rows(session: Session, office: str, numbers: set[bytes], keys: set[str]) -> list[Row[Any]]:
-    """Return requests in the record with one of these people or row keys, with their booking's start if it has one."""
+def earlier_rows(
+    session: Session, office: str, source: str, form: str, numbers: set[bytes], keys: set[str]
+) -> list[Row[Any]]:
+    """Return requests in the record with one of these people, or of this form with one of these row keys.
+
+    Each comes with its booking's start if it has one.
+    """
     statement = (
         select(*_COMPARED, BookingRequest.source, BookingRequest.form, Booking.start_at, Booking.end_at)
         .join(
@@ -220,9 +250,14 @@ def earlier_rows(session: Session, office: str, numbers: set[bytes], keys: set[s
         )
     )
     found: dict[str, Row[Any]] = {}
-    for column, values in ((BookingRequest.number_index, sorted(numbers)), (BookingRequest.row_key, sorted(keys))):
+    # Row keys are indexed within their form, and mean nothing in another.
+    of_form = statement.where(BookingRequest.source == source, BookingRequest.form == form)
+    for narrowed, column, values in (
+        (statement, BookingRequest.number_index, sorted(numbers)),
+        (of_form, BookingRequest.row_key, sorted(keys)),
+    ):
         for chunk in _chunks(values):
-            for row in session.connection().execute(statement.where(column.in_(chunk))):
+            for row in session.connection().execute(narrowed.where(column.in_(chunk))):
                 found[row.id] = row
     return sorted(found.values(), key=lambda row: row.id)
 
@@ -232,18 +267,22 @@ def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
         yield values[at : at + _CHUNK]
 
 
-def rows_to_finish(session: Session, ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """Return what finishing staged rows needs, by id; rows that are no longer staged are left out."""
-    return {
+def rows_to_finish(session: Session, ids: Sequence[str]) -> list[Row[Any]]:
+    """Return what finishing staged rows needs, in the order of `ids`; rows that are no longer staged are left out."""
+    found: dict[str, Any] = {
         row.id: row
         for row in session.connection().execute(
             select(
                 BookingRequest.id,
                 BookingRequest.reference,
                 BookingRequest.source,
-                BookingRequest.form,
+                BookingRequest.file_id,
+                BookingRequest.digest,
+                BookingRequest.occurrence,
                 BookingRequest.number_index,
                 BookingRequest.submitted_at,
+                BookingRequest.outcome,
+                BookingRequest.reason,
                 BookingRequest.flags,
                 BookingRequest.sealed_values,
             )
@@ -251,6 +290,7 @@ def rows_to_finish(session: Session, ids: Sequence[str]) -> dict[str, Row[Any]]:
             .with_for_update()
         )
     }
+    return [found[row_id] for row_id in ids if row_id in found]
 
 
 def finish_rows(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -258,7 +298,9 @@ def finish_rows(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         columns: dict[str, Any] = {name: bindparam(name) for name in rows[0] if name != "id"}
         statement = update(BookingRequest).where(BookingRequest.id == bindparam("row_id")).values(columns)
-        session.connection().execute(statement, [{"row_id": row["id"], **row} for row in rows])
+        session.connection().execute(
+            statement, [{"row_id": row["id"], **{name: row[name] for name in columns}} for row in rows]
+        )
 
 
 def clients_by_number(session: Session, office: str, numbers: Sequence[bytes]) -> dict[bytes, str]:
