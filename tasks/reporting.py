@@ -131,7 +131,8 @@ def requests_report(
         for report in received.files
         for number, outcome, reason in report.listed
     ]
-    parts = [f"# 申込みの受付\n\n{_headline(summary)}", table]
+    sum_of = " ＋ ".join(f"{_OUTCOMES_JA[outcome]} {count}" for outcome, count in rows.items())
+    parts = [f"# 申込みの受付\n\n{_headline(summary)}", f"読み込んだ行 {summary.counts['in']} ＝ {sum_of}", table]
     if look_at:
         parts.append("## 確認が必要な行と受付できない行\n\n" + reasons_table(look_at))
     if received.unreadable:

@@ -58,35 +58,40 @@ def new_run(flow: str, as_of: datetime | None, prefect_run: str | None) -> Run:
     return Run(flow, as_of, now, prefect_run)
 
 
-@task(name="receive exports", cache_policy=NO_CACHE, persist_result=False)
+@task(name="receive exports", task_run_name="書き出しを読む", cache_policy=NO_CACHE, persist_result=False)
 @codes_only
 def receive_exports(run: Run, path: str | None, source: str | None) -> inbox.InboxReport:
     """Read exports into the record."""
     return inbox.receive_exports(services(), run, path, source)
 
 
-@task(name="release expired holds", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="release expired holds",
+    task_run_name="期限の過ぎた仮押さえを外す",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 @codes_only
 def release_expired_holds(run: Run) -> list[str]:
     """Give up holds that never got a meeting."""
     return scheduling.release_expired_holds(services(), run)
 
 
-@task(name="schedule requests", cache_policy=NO_CACHE, persist_result=False)
+@task(name="schedule requests", task_run_name="枠を決める", cache_policy=NO_CACHE, persist_result=False)
 @codes_only
 def schedule_requests(run: Run) -> scheduling.ScheduleReport:
     """Hold slots, offer other times."""
     return scheduling.schedule_requests(services(), run)
 
 
-@task(name="create meetings", cache_policy=NO_CACHE, persist_result=False)
+@task(name="create meetings", task_run_name="ミーティングを作る", cache_policy=NO_CACHE, persist_result=False)
 @codes_only
 def create_meetings(run: Run) -> meetings.MeetingsReport:
     """Create and read back Zoom meetings, confirm their bookings."""
     return meetings.create_meetings(services(), run)
 
 
-@task(name="deliver messages", cache_policy=NO_CACHE, persist_result=False)
+@task(name="deliver messages", task_run_name="お知らせを送る", cache_policy=NO_CACHE, persist_result=False)
 @codes_only
 def deliver_messages(run: Run) -> delivery.DeliveryReport:
     """Send what is due."""

@@ -86,7 +86,7 @@ def conclude(services: Services, run: Run, summary: Summary) -> None:
 
 def counts_table(rows: Sequence[tuple[str, int]]) -> str:
     """Return a two-column markdown table."""
-    return "\n".join(["| | |", "|---|---:|", *(f"| {name} | {count} |" for name, count in rows)])
+    return "\n".join(["| 項目 | 件数 |", "|---|---:|", *(f"| {name} | {count} |" for name, count in rows)])
 
 
 def reasons_table(rows: Iterable[tuple[str, int, str, str]], limit: int = 200) -> str:

@@ -76,6 +76,8 @@ def _run(settings: Settings, flow: str, parameters: dict[str, Any]) -> tuple[Run
         settings.var_dir, settings.prefect.host, settings.prefect.port, ROOT / "config" / "prefect_logging.yml"
     )
     # Only now: Prefect reads its environment when it is imported.
+    from prefect import tags
+
     from flows.deliver_messages import deliver_messages
     from flows.process_requests import process_requests
     from madoguchi.store.runs import run_of_prefect
@@ -84,7 +86,8 @@ def _run(settings: Settings, flow: str, parameters: dict[str, Any]) -> tuple[Run
     wired = services()
     connection.wait_until_ready()
     function: Any = {"process-requests": process_requests, "deliver-messages": deliver_messages}[flow]
-    state = asyncio.run(_state_of(function, parameters))
+    with tags("by-hand", settings.mode, *filter(None, [parameters.get("source")])):
+        state = asyncio.run(_state_of(function, parameters))
     with wired.database.read() as session:
         record = run_of_prefect(session, str(state.state_details.flow_run_id))
         if record is not None and record.finished_at is None:
