@@ -111,7 +111,13 @@ def _google(starts: Sequence[datetime], sent: datetime, places: int) -> list[tup
 
     # One more than there are places wish for the same start; the last of them named a second wish, one more did not.
     for n in range(places):
-        add(f"見本　一郎{n}", "ミホン イチロウ", f"99999-8000{n:04}", f"{popular:%Y/%m/%d}", f"{popular:%H:%M}")
+        add(
+            f"見本　{'一二三四五六七八九'[n % 9]}郎",
+            "ミホン タロウ",
+            f"99999-8000{n:04}",
+            f"{popular:%Y/%m/%d}",
+            f"{popular:%H:%M}",
+        )
     second = f"{starts[9]:%Y/%m/%d %H:%M}"
     add("架空 次子", "カクウ ツギコ", "99999-80000101", f"{popular:%Y/%m/%d}", f"{popular:%H:%M}", second)
     add("見本 待子", "ミホン マチコ", "99999-80000107", f"{popular:%Y/%m/%d}", f"{popular:%H:%M}")
