@@ -115,7 +115,7 @@ def _zoom(services: Services) -> Iterator[Line]:
     try:
         with services.make_zoom() as zoom:
             for item in zoom.check_access([host.user for host in services.office.hosts]):
-                yield Line(item.ok, f"Zoom: {item.item}", item.remedy if not item.ok else "")
+                yield Line(item.ok, item.item, item.remedy if not item.ok else "")
     except (ZoomError, SandboxError) as error:
         yield Line(False, f"Zoom: {error}", "set MADOGUCHI_ZOOM__* (docs/settings.md)")
 
