@@ -182,6 +182,9 @@ class _Round:
         act = self._run.act(self._services)
         with self._services.database.write() as session:
             store.record_failure(session, claim, error.code, nothing_made=certain and not claim.look_first)
+            if isinstance(error, (ZoomRetryable, ZoomConfigError, ZoomBudgetSpent)):
+                # Zoom did not take the request: an outage must not use the host's day up.
+                store.give_back(session, act.office, claim.host, act.recorded_at.astimezone(UTC).date())
             if isinstance(error, ZoomHostBudgetSpent):
                 limit = self._services.office.zoom.daily_changes_per_host
                 store.spend_whole_day(session, act.office, claim.host, act.recorded_at.astimezone(UTC).date(), limit)

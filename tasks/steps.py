@@ -15,14 +15,32 @@ from typing import ParamSpec, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from madoguchi.adapters.smtp import MailConfigError
+from madoguchi.adapters.zoom_errors import ZoomConfigError
 from madoguchi.domain.office import JST
+from madoguchi.sandbox.endpoints import SandboxError
+from madoguchi.store.database import DatabaseUnreachable
+from madoguchi.store.terms import NoTermsInForce
+from madoguchi.store.vault import VaultError
 from tasks import delivery, inbox, meetings, scheduling
-from tasks.wiring import Run, services
+from tasks.wiring import Run, SettingsError, services
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+
+_SPEAKING = (
+    NoTermsInForce,
+    VaultError,
+    DatabaseUnreachable,
+    SandboxError,
+    SettingsError,
+    ZoomConfigError,
+    MailConfigError,
+)
+"""Errors whose texts are ours, hold no personal data and say what to do."""
 
 
 class StepError(Exception):
@@ -38,6 +56,9 @@ def codes_only(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
         except StepError:
             raise
+        except _SPEAKING as error:
+            log.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 — the text says all
+            raised = StepError(f"{type(error).__name__}: {error}")
         except Exception as error:  # noqa: BLE001 — everything unexpected, so that nothing of it reaches Prefect
             frames = traceback.extract_tb(error.__traceback__)
             places = [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames[1:]]
