@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from config.settings import ROOT, Settings, SettingsError, load_settings
+from config.settings import ROOT, Settings, load_settings
+from config.settings import SettingsError as SettingsError  # noqa: PLC0414 — steps name it; only here are settings known
 from madoguchi.adapters.form_export import load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.adapters.log_redaction import register_secret
