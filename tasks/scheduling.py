@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.alternatives import answer_by, offer
-from madoguchi.domain.application import Application
+from madoguchi.domain.application import Application, Reason
 from madoguchi.domain.calendar import SESSION
 from madoguchi.domain.lifecycle import RequestStatus
 from madoguchi.domain.matching import Wanted, assign, assign_resources
@@ -104,17 +104,19 @@ class _Round:
 
     def _wanted(self, requests: Sequence[BookingRequest]) -> dict[str, tuple[datetime, ...]]:
         """Return the wishes that can still be booked, by reference: by the day before (Art. 6(1)), no slot twice."""
-        today = self.run.as_of.astimezone(JST).date()
         own = store.active_starts(self.session, self.act.office, {r.client_id for r in requests if r.client_id})
-        found = {}
-        for request in requests:
-            wishes = (datetime.fromisoformat(wish) for wish in request.wishes)
-            found[request.reference] = tuple(
-                wish
-                for wish in wishes
-                if wish.astimezone(JST).date() > today and (request.client_id, wish.astimezone(UTC)) not in own
+        return {
+            request.reference: tuple(
+                wish for wish in self._ahead(request) if (request.client_id, wish.astimezone(UTC)) not in own
             )
-        return found
+            for request in requests
+        }
+
+    def _ahead(self, request: BookingRequest) -> list[datetime]:
+        """Return the wishes for days after the day of the run."""
+        today = self.run.as_of.astimezone(JST).date()
+        wishes = (datetime.fromisoformat(wish) for wish in request.wishes)
+        return [wish for wish in wishes if wish.astimezone(JST).date() > today]
 
     def _free(self) -> _Free:
         """Return who is free at every start that may be booked; starts off the grid are for staff."""
@@ -160,7 +162,7 @@ class _Round:
         messages: list[NewMessage] = []
         for request in unserved:
             if not wanted[request.reference]:
-                self._lapse(request)
+                self._without_wishes(request)
             elif request.status == RequestStatus.RECEIVED.value:
                 move_request(self.session, request, RequestStatus.WAITING, self.act, WhyNot.TAKEN)
                 messages += self._offer(request, WhyNot.TAKEN, offers)
@@ -175,14 +177,20 @@ class _Round:
                 self.session, self.services.vault, messages, self.act, office.mail_domain
             )
 
-    def _lapse(self, request: BookingRequest) -> None:
-        """Close a waiting request whose wishes have passed; one that never had its chance goes to a person."""
-        if request.status == RequestStatus.WAITING.value:
+    def _without_wishes(self, request: BookingRequest) -> None:
+        """Close a waiting request whose wishes have passed; one that never had its chance goes to a person.
+
+        A wish ahead that is left out of the round is a start at which this person has a session already: a waiting
+        request goes on waiting, since that session may be given up.
+        """
+        has_own = bool(self._ahead(request))
+        if request.status != RequestStatus.WAITING.value:
+            reason = Reason.DUPLICATE if has_own else Reason.LATE_INGEST
+            move_request(self.session, request, RequestStatus.IN_REVIEW, self.act, reason)
+            open_staff_task(self.session, self.act, REVIEW_REQUEST, request.reference, reason)
+        elif not has_own:
             move_request(self.session, request, RequestStatus.LAPSED, self.act, "WISHES_PASSED")
             self.report.lapsed += 1
-        else:
-            move_request(self.session, request, RequestStatus.IN_REVIEW, self.act, "LATE_INGEST")
-            open_staff_task(self.session, self.act, REVIEW_REQUEST, request.reference, "LATE_INGEST")
 
     def _offer(self, request: BookingRequest, why: WhyNot, offers: _Offers) -> list[NewMessage]:
         application = application_of(self.services, request)

@@ -30,7 +30,11 @@ def cells(start: datetime, end: datetime) -> tuple[datetime, ...]:
 
 
 def open_requests(session: Session, office: str) -> list[BookingRequest]:
-    """Return requests that want a slot, in order of submission: those received, and those waiting for one."""
+    """Return requests that want a slot, in order of submission: those received, and those waiting for one.
+
+    Locked until the transaction ends: another runner's stale look would tell somebody who has just got a slot that
+    there is none.
+    """
     return list(
         session.scalars(
             select(BookingRequest)
@@ -39,6 +43,7 @@ def open_requests(session: Session, office: str) -> list[BookingRequest]:
                 BookingRequest.status.in_((RequestStatus.RECEIVED.value, RequestStatus.WAITING.value)),
             )
             .order_by(BookingRequest.submitted_at, BookingRequest.row_number, BookingRequest.id)
+            .with_for_update()
         )
     )
 
@@ -122,14 +127,17 @@ def hold_slots(
 
 
 def stale_holds(session: Session, office: str, as_of: datetime) -> list[Booking]:
-    """Return holds whose start has passed without a verified meeting."""
+    """Return holds whose start has passed without a verified meeting; locked, since one may just be confirmed."""
     return list(
         session.scalars(
-            select(Booking).where(
+            select(Booking)
+            .where(
                 Booking.office == office,
                 Booking.status == BookingStatus.HELD.value,
                 Booking.start_at <= as_of,
             )
+            .order_by(Booking.id)
+            .with_for_update()
         )
     )
 
@@ -153,12 +161,13 @@ def active_starts(session: Session, office: str, clients: set[str]) -> set[tuple
 
 
 def requests_to_offer(session: Session, office: str) -> list[BookingRequest]:
-    """Return rows that cannot be booked as wished and have not been offered other times yet."""
+    """Return rows that cannot be booked as wished and have not been offered other times yet; locked."""
     return list(
         session.scalars(
             select(BookingRequest)
             .where(BookingRequest.office == office, BookingRequest.status == RequestStatus.TO_OFFER.value)
             .order_by(BookingRequest.submitted_at, BookingRequest.id)
+            .with_for_update()
         )
     )
 

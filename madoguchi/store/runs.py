@@ -54,12 +54,18 @@ def run_of_prefect(session: Session, prefect_run: str) -> RunRecord | None:
 
 
 def open_staff_task(session: Session, act: Act, kind: str, subject: str, reason: str | None) -> bool:
-    """Ask a person to look at something; asking twice for the same subject changes nothing. Tells whether it is new."""
+    """Ask a person to look at something and tell whether that is new; asking twice changes nothing.
+
+    A matter that was closed and comes back is opened again.
+    """
     known = session.scalar(
-        select(StaffTask.id).where(StaffTask.office == act.office, StaffTask.kind == kind, StaffTask.subject == subject)
+        select(StaffTask).where(StaffTask.office == act.office, StaffTask.kind == kind, StaffTask.subject == subject)
     )
-    if known:
-        return False
+    if known is not None:
+        if known.closed_at is None:
+            return False
+        known.reason, known.opened_at, known.closed_at, known.closed_by = reason, act.happened_at, None, None
+        return True
     session.add(
         StaffTask(
             office=act.office,
