@@ -230,8 +230,11 @@ class _Round:
         act = self._run.act(self._services)
         sent, self._pending_sent = self._pending_sent, []
         if not marks.mark(act, sent=sent, sending=(mail.row.id, mail.kind, mail.row.status)):
-            # Between claim and now somebody cancelled or moved the booking: the next claim will say so.
             relay.abort()
+            self._settle_changed(mail.row.id)
+            if following is not None:
+                # Not by `_reconnect`: the relay has done nothing wrong.
+                relay.reconnect()
             return False
         sending = MessageStatus.SENDING
         ahead = (self._services.office.mail_from, following.recipient) if following else None
@@ -273,6 +276,18 @@ class _Round:
             if task:
                 open_staff_task(session, act, task, mail.row.id, code)
         self._count(mail.row.id, new, code)
+
+    def _settle_changed(self, row_id: str) -> None:
+        """Settle a message whose booking was cancelled or moved after the claim; leave one that somebody took over."""
+        with self._services.database.read() as session:
+            row = store.claimed_message(session, row_id, self._services.owner)
+        if row is None:
+            return
+        kind = MailKind(row.kind)
+        opened = self._services.vault.open_json(row.sealed_context, f"outbox_message.sealed_context.{row.id}")
+        reason = self._why_not(row, kind, context_from_json(kind, opened["context"]))
+        if reason:
+            self._suppress(row, reason)
 
     def _suppress(self, row: Any, reason: str) -> None:
         act = self._run.act(self._services)

@@ -30,7 +30,8 @@ Security = Literal["tls", "starttls", "none"]
 _WRONG_LOGIN = frozenset({530, 534, 535, 538})
 _DOT_PATIENCE = 10
 _LINE_DOT = re.compile(rb"^\.", re.MULTILINE)
-_CONNECTION_ERRORS = (OSError, smtplib.SMTPServerDisconnected, EOFError)
+# All of smtplib's errors are OSErrors too.
+_CONNECTION_ERRORS = (OSError, EOFError)
 
 
 _SILENT = logging.getLogger("madoguchi.adapters.smtp.yagmail")
@@ -116,37 +117,17 @@ class Mailer:
         holder = self._holder()
         try:
             holder.login()
-        except ssl.SSLCertVerificationError:
-            raise self._failed(holder, MailConfigError("SMTP_TLS_UNVERIFIED")) from None
-        except smtplib.SMTPNotSupportedError:
-            encrypted = holder.smtp is not None and isinstance(holder.smtp.sock, ssl.SSLSocket)
-            is_login = encrypted or self._security != "starttls"
-            raise self._failed(holder, MailConfigError("SMTP_NO_AUTH" if is_login else "SMTP_NO_STARTTLS")) from None
-        except smtplib.SMTPAuthenticationError as error:
-            busy = MailRetryable("SMTP_AUTH_BUSY", smtp_code=error.smtp_code)
-            raise self._failed(holder, MailConfigError("SMTP_AUTH") if error.smtp_code >= 500 else busy) from None
-        except smtplib.SMTPResponseException as error:
-            refused = MailRetryable(f"SMTP_{error.smtp_code}", smtp_code=error.smtp_code)
-            raise self._failed(holder, refused) from None
-        except ssl.SSLError as error:
-            lost = MailRetryable("SMTP_CONNECT")
-            is_plain = error.reason == "WRONG_VERSION_NUMBER"
-            raise self._failed(holder, MailConfigError("SMTP_TLS_FAILED") if is_plain else lost) from None
-        except _CONNECTION_ERRORS:
-            raise self._failed(holder, MailRetryable("SMTP_CONNECT")) from None
-        except smtplib.SMTPException:
-            # What smtplib says when none of the relay's ways to log in is one of its own.
-            raise self._failed(holder, MailConfigError("SMTP_NO_AUTH")) from None
-        return self._greeted(holder)
-
-    def _greeted(self, holder: _Connection) -> smtplib.SMTP:
-        smtp: smtplib.SMTP = holder.smtp
-        try:
+            smtp: smtplib.SMTP = holder.smtp
             smtp.ehlo_or_helo_if_needed()
             # Two small writes in a row would wait for the relay's delayed acknowledgement.
             smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # type: ignore[union-attr]  # connected
-        except (*_CONNECTION_ERRORS, smtplib.SMTPException):
-            raise self._failed(holder, MailRetryable("SMTP_CONNECT")) from None
+        except _CONNECTION_ERRORS as error:
+            lacks_tls = self._security == "starttls" and not isinstance(
+                getattr(holder.smtp, "sock", None), ssl.SSLSocket
+            )
+            if holder.smtp is not None:
+                holder.smtp.close()
+            raise _connecting_failed(error, lacks_tls=lacks_tls) from None
         return smtp
 
     def _holder(self) -> _Connection:
@@ -172,12 +153,6 @@ class Mailer:
         # yagmail turns a user without @ into one of gmail.com.
         holder.user = self._user
         return holder
-
-    @staticmethod
-    def _failed(holder: _Connection, error: MailError) -> MailError:
-        if holder.smtp is not None:
-            holder.smtp.close()
-        return error
 
 
 class MailSession:
@@ -205,7 +180,7 @@ class MailSession:
         """Ask whether the relay is there."""
         try:
             self._open().noop()
-        except (*_CONNECTION_ERRORS, smtplib.SMTPException):
+        except _CONNECTION_ERRORS:
             self._drop()
             raise MailRetryable("SMTP_CONNECT") from None
 
@@ -302,7 +277,7 @@ class MailSession:
         """Say goodbye and close."""
         smtp, self._smtp = self._smtp, None
         if smtp is not None:
-            with contextlib.suppress(*_CONNECTION_ERRORS, smtplib.SMTPException):
+            with contextlib.suppress(*_CONNECTION_ERRORS):
                 smtp.quit()
             smtp.close()
 
@@ -326,7 +301,7 @@ class MailSession:
     def _answer(self, smtp: smtplib.SMTP, lost: str, kind: type[MailError]) -> int:
         try:
             code, _text = smtp.getreply()
-        except (*_CONNECTION_ERRORS, smtplib.SMTPException):
+        except _CONNECTION_ERRORS:
             self._drop()
             raise kind(lost) from None
         if code == -1:
@@ -343,6 +318,24 @@ class MailSession:
 def _envelope_commands(sender: str, recipient: str) -> list[bytes]:
     mail, rcpt = f"MAIL FROM:<{envelope(sender)}>\r\n", f"RCPT TO:<{envelope(recipient)}>\r\n"
     return [mail.encode("ascii"), rcpt.encode("ascii"), b"DATA\r\n"]
+
+
+def _connecting_failed(error: Exception, *, lacks_tls: bool) -> MailError:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return MailConfigError("SMTP_TLS_UNVERIFIED")
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER"):
+            return MailConfigError("SMTP_TLS_FAILED")
+        case smtplib.SMTPNotSupportedError():
+            return MailConfigError("SMTP_NO_STARTTLS" if lacks_tls else "SMTP_NO_AUTH")
+        case smtplib.SMTPAuthenticationError(smtp_code=code):
+            is_busy = code < 500
+            kind, word = (MailRetryable, "SMTP_AUTH_BUSY") if is_busy else (MailConfigError, "SMTP_AUTH")
+            return kind(word, smtp_code=code)
+        case smtplib.SMTPResponseException(smtp_code=code):
+            return MailRetryable(f"SMTP_{code}", smtp_code=code)
+    # smtplib's own words for a relay none of whose ways to log in it knows have no class of their own.
+    return MailConfigError("SMTP_NO_AUTH") if type(error) is smtplib.SMTPException else MailRetryable("SMTP_CONNECT")
 
 
 def _refusal(code: int) -> MailError:

@@ -178,6 +178,12 @@ def claim_due(
     return list(session.execute(_for_sending().where(OutboxMessage.id.in_(ids))))
 
 
+def claimed_message(session: Session, row_id: str, owner: str) -> Row[Any] | None:
+    """Return what sending a message needs, read anew; None when `owner` holds it no longer, or it was begun."""
+    still_ours = and_(OutboxMessage.id == row_id, OutboxMessage.claim_owner == owner, OutboxMessage.status.in_(_UNSENT))
+    return session.execute(_for_sending().where(still_ours)).one_or_none()
+
+
 def _for_sending() -> Any:
     message = OutboxMessage
     return (
