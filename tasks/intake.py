@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -175,30 +176,32 @@ def _added_rows(
 
 def _unknown_rows(export: Export, known: dict[bytes, str], reading: _Reading) -> Iterator[tuple[RawRow, int]]:
     """Yield rows that the record lacks, with how many equal ones stand before them; count the known ones."""
-    report = reading.report
+    tally = dict.fromkeys((*store.OUTCOME_OF_LETTER, store.STAGED_LETTER), 0)
     repeated: dict[bytes, int] = {}
-    tally: Counter[str] = Counter()
-    seen: set[bytes] = set()
+    unseen = known.copy()
     rows = 0
     for raw in export:
         rows += 1
         digest = raw.digest
+        letters = unseen.pop(digest, None)
+        if letters == "a":  # most rows of most files; all that is done for them
+            tally["a"] += 1
+            continue
         occurrence = 1
-        if digest in seen:
-            occurrence = repeated[digest] = repeated.get(digest, 1) + 1
-        else:
-            seen.add(digest)
-        letters = known.get(digest)
-        if letters is None or occurrence > len(letters):
+        if letters is None:
+            letters = known.get(digest, "")
+            occurrence = repeated.get(digest, 1 if letters else 0) + 1
+            repeated[digest] = occurrence
+        if occurrence > len(letters):
             yield raw, occurrence
-        else:
-            letter = letters[occurrence - 1]
-            tally[letter] += 1
-            if letter == store.STAGED_LETTER:
-                reading.unfinished.add((digest, occurrence))
-    report.rows = rows
+            continue
+        letter = letters[occurrence - 1]
+        tally[letter] += 1
+        if letter == store.STAGED_LETTER:
+            reading.unfinished.add((digest, occurrence))
+    reading.report.rows = rows
     for letter, outcome in store.OUTCOME_OF_LETTER.items():
-        report.outcomes[outcome] += tally[letter]
+        reading.report.outcomes[outcome] += tally[letter]
 
 
 def _stage(services: Services, chunk: list[dict[str, Any]], report: FileReport) -> None:
@@ -321,6 +324,8 @@ def _compared(services: Services, run: Run, mapping: FormMapping) -> dict[str, R
 
 def _with_references(resolution: Resolution, references: Sequence[str]) -> Resolution:
     related = resolution.relates_to
+    if related is None and not resolution.supersedes:
+        return resolution
     return replace(
         resolution,
         relates_to=references[related] if isinstance(related, int) else related,
@@ -388,4 +393,8 @@ def _standing(row: Any, as_of: datetime) -> Literal["live", "waiting", "in_revie
 
 
 def _starts(wishes: list[str]) -> tuple[datetime, ...]:
-    return tuple(datetime.fromisoformat(wish) for wish in wishes)
+    return tuple(_instant(wish) for wish in wishes)
+
+
+_instant = lru_cache(maxsize=4096)(datetime.fromisoformat)
+"""Many people wish the same starts: one object each."""
