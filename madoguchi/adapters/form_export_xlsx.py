@@ -95,7 +95,10 @@ def _inflate(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], allowed: 
 
 def _sha256(handle: BinaryIO) -> str:
     handle.seek(0)
-    return hashlib.file_digest(handle, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while chunk := handle.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _find_sheet(handle: BinaryIO, mapping: FormMapping) -> tuple[int, Header]:
