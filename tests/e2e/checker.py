@@ -5,6 +5,7 @@ Reads all three afresh and returns a line for every property that is violated, b
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from sqlalchemy import select
 
@@ -68,15 +69,24 @@ def violations(office, expected, *, uncertain=(0, 0), arrived=(0, 0)):
     """
     state = State(office)
     found = [*_rows(state, expected), *_bookings(state), *_meetings(state), *_messages(state, expected), *_audit(state)]
-    doubtful = [message for message in state.messages if message.status == "uncertain"]
-    copies = Counter(mail.message_id for mail in state.mails)
+    doubtful = _in_doubt(state)
     for name, span, number in (
         ("UNCERTAIN", uncertain, len(doubtful)),
-        ("UNCERTAIN_ARRIVED", arrived, sum(copies[message.message_id] for message in doubtful)),
+        ("UNCERTAIN_ARRIVED", arrived, sum(doubtful.values())),
     ):
         if not span[0] <= number <= span[1]:
             found.append(f"{name} {number} instead of {span}")
     return found
+
+
+def in_doubt(office):
+    """Return the messages in doubt, each with how often it lies in the mailbox."""
+    return _in_doubt(State(office))
+
+
+def _in_doubt(state):
+    copies = Counter(mail.message_id for mail in state.mails)
+    return {message.id: copies[message.message_id] for message in state.messages if message.status == "uncertain"}
 
 
 def _rows(state, expected):
@@ -118,7 +128,7 @@ def _bookings(state):
             yield f"OCCUPANCY {booking.reference}"
     for kind in ("counsellor", "host"):
         spans = sorted((getattr(b, kind), b.start_at, b.end_at, b.reference) for b in active)
-        for one, other in zip(spans, spans[1:], strict=False):
+        for one, other in pairwise(spans):
             if one[0] == other[0] and other[1] < one[2]:
                 yield f"OVERLAP {one[3]} and {other[3]} on {kind}"
 
@@ -169,7 +179,7 @@ def _messages(state, expected):
         message = known.get(mail.message_id)
         if message is None:
             yield f"MAIL_UNKNOWN {mail.file}"
-        elif (address := people[rows[message.request_id]]) and recipient_hash(address) != mail.recipient:
+        elif (address := people.get(rows.get(message.request_id))) and recipient_hash(address) != mail.recipient:
             yield f"MAIL_TO_ANOTHER {message.id}"
     confirmations = Counter(m.booking_id for m in state.messages if m.kind == "confirmed")
     to_call = {task.subject for task in state.tasks}
@@ -217,7 +227,11 @@ def result(office):
     for task in state.tasks:
         tasks[task.subject].append((task.kind, task.reason))
     return {
-        r.row_number: (r.outcome, r.reason, r.flags, r.status, starts.get(r.id), sorted(kinds[r.id]), tasks[r.reference])
+        r.row_number: (
+            (r.outcome, r.reason, r.flags, r.status, starts.get(r.id)),
+            sorted(kinds[r.id]),
+            sorted(tasks[r.reference]),
+        )
         for r in state.requests
     }
 

@@ -34,7 +34,8 @@ def run(arguments):
     if chunk := os.environ.get("MADOGUCHI_TEST_CHUNK"):
         intake.STAGE_CHUNK = intake.FINISH_CHUNK = int(chunk)
     while True:
-        print(json.dumps({"code": main(arguments)}), flush=True)
+        sys.stdout.write(json.dumps({"code": main(arguments)}) + "\n")
+        sys.stdout.flush()
         if not sys.stdin.readline():
             break
 
