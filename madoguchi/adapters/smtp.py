@@ -131,10 +131,7 @@ class Mailer:
         return smtp
 
     def _holder(self) -> _Connection:
-        try:
-            context = ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
-        except OSError:
-            raise MailConfigError("SMTP_CA_FILE") from None
+        context = self._verifying() if self._security != "none" else None
         more = {"context": context} if self._security == "tls" else {}
         holder = _Connection(
             # Never None: yagmail would take the user from a file in the home directory.
@@ -153,6 +150,12 @@ class Mailer:
         # yagmail turns a user without @ into one of gmail.com.
         holder.user = self._user
         return holder
+
+    def _verifying(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=str(self._ca_file) if self._ca_file else None)
+        except OSError:
+            raise MailConfigError("SMTP_CA_FILE") from None
 
 
 class MailSession:

@@ -222,10 +222,23 @@ def test_the_envelope_quotes_what_breaks_the_rule_on_dots(address, written):
 
 @pytest.mark.parametrize(
     "address",
-    ["", "mika", "@example.com", "mika@", "a@example.com> SIZE=1", "a@example.com\r\nRCPT TO:<b@example.com>",
-     "a b@c.jp", "花@example.com", "a@例.jp", "a\x00@example.com", "a\t@example.com", "<a@example.com>",
-     '"a"@example.com', "a\\@b.jp"],
-)  # fmt: skip
+    [
+        "",
+        "mika",
+        "@example.com",
+        "mika@",
+        "a@example.com> SIZE=1",
+        "a@example.com\r\nRCPT TO:<b@example.com>",
+        "a b@c.jp",
+        "花@example.com",
+        "a@例.jp",
+        "a\x00@example.com",
+        "a\t@example.com",
+        "<a@example.com>",
+        '"a"@example.com',
+        "a\\@b.jp",
+    ],
+)
 def test_no_address_adds_a_command(address):
     with Relay().running() as relay, mailer(relay).session() as session:
         for envelope in ((SENDER, address), (address, MIKA)):
