@@ -6,7 +6,7 @@ from email import policy
 import httpx
 import pytest
 
-from madoguchi.adapters.smtp import Mailer, MailConfigError, MailRejected, MailRetryable, MailUncertain
+from madoguchi.adapters.smtp import MailConfigError, Mailer, MailRejected, MailRetryable, MailUncertain
 from madoguchi.sandbox.mailbox_server import running_mailbox
 
 SENDER, MIKA = "madoguchi@example.jp", "mika@example.com"
