@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -46,7 +46,7 @@ class DeliveryReport:
     incomplete: list[tuple[str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Mail:
     """A claimed message, built."""
 
@@ -198,18 +198,34 @@ class _Round:
             batch = self._claim()
 
     def _send_stream(self, relay: MailSession, marks: SendingMarks, mails: Iterator[_Mail]) -> None:
-        """Send one after another. The next envelope travels with the present body: one round trip a mail."""
+        """Send one after another, one round trip a mail.
+
+        The next envelope travels with the present body, and the mail after it is built while the relay answers.
+        """
         begun: _Mail | None = None
-        for mail in mails:
-            if begun is not None:
-                if self._finish(relay, marks, begun, mail):
-                    begun = mail if self._settled_begin(relay, mail, relay.begin_following) else None
-                    continue
+        built: deque[_Mail] = deque()
+        while True:
+            _fill(built, mails, 1)
+            following = built[0] if built else None
+            if begun is None:
+                if following is None:
+                    return
                 self._reconnect(relay)
-            envelope = (self._services.office.mail_from, mail.recipient)
-            begun = mail if self._settled_begin(relay, mail, partial(relay.begin, *envelope)) else None
-        if begun is not None:
-            self._finish(relay, marks, begun, None)
+                built.popleft()
+                envelope = (self._services.office.mail_from, following.recipient)
+                begun = following if self._settled_begin(relay, following, partial(relay.begin, *envelope)) else None
+            elif not self._give(relay, marks, begun, following):
+                begun = None
+            else:
+                try:
+                    _fill(built, mails, 2)
+                finally:
+                    # Whatever happened to the mail after the next: the relay has a body, and what it says must be kept.
+                    self._take_answer(relay, begun)
+                begun = None
+                if following is not None and relay.is_usable:
+                    built.popleft()
+                    begun = following if self._settled_begin(relay, following, relay.begin_following) else None
 
     def _settled_begin(self, relay: MailSession, mail: _Mail, begin: Callable[[], None]) -> bool:
         """Bring an envelope up to the relay's 354; False when it was refused, which is then settled."""
@@ -225,8 +241,8 @@ class _Round:
         self._reconnect(relay)
         return False
 
-    def _finish(self, relay: MailSession, marks: SendingMarks, mail: _Mail, following: _Mail | None) -> bool:
-        """Mark `sending`, give the body, settle; True when the connection has taken `following`'s envelope along."""
+    def _give(self, relay: MailSession, marks: SendingMarks, mail: _Mail, following: _Mail | None) -> bool:
+        """Mark `sending` and hand over the body; False when that was not to be, which is then settled."""
         act = self._run.act(self._services)
         sent, self._pending_sent = self._pending_sent, []
         if not marks.mark(act, sent=sent, sending=(mail.row.id, mail.kind, mail.row.status)):
@@ -236,10 +252,21 @@ class _Round:
                 # Not by `_reconnect`: the relay has done nothing wrong.
                 relay.reconnect()
             return False
-        sending = MessageStatus.SENDING
         ahead = (self._services.office.mail_from, following.recipient) if following else None
+        return self._settled_dot(mail, lambda: relay.give(mail.data, ahead))
+
+    def _take_answer(self, relay: MailSession, mail: _Mail) -> None:
+        """Settle a mail by the relay's answer to its final dot."""
+        if self._settled_dot(mail, relay.answer_to_dot):
+            self._pending_sent.append(mail.row.id)
+            self.report.counts[MessageStatus.SENT.value] += 1
+            self._broken_connections = 0
+
+    def _settled_dot(self, mail: _Mail, act: Callable[[], object]) -> bool:
+        """Do what may fail around the final dot; False when it failed, which is then settled."""
+        sending = MessageStatus.SENDING
         try:
-            relay.finish(mail.data, ahead)
+            act()
         except MailUncertain as error:
             self._settle(mail, sending, MessageStatus.UNCERTAIN, error.code)
         except MailRejected as error:
@@ -247,10 +274,8 @@ class _Round:
         except MailRetryable as error:
             self._settle_retry(mail, sending, error.code)
         else:
-            self._pending_sent.append(mail.row.id)
-            self.report.counts[MessageStatus.SENT.value] += 1
-            self._broken_connections = 0
-        return following is not None and relay.is_usable
+            return True
+        return False
 
     def _reconnect(self, relay: MailSession) -> None:
         """Open a new connection where the old one is dead; stop the run when the relay keeps failing."""
@@ -316,3 +341,8 @@ class _Round:
             for row in store.unsent_due(session, self._services.office.code, self._run.at(now)):
                 waiting = "CLAIMED_ELSEWHERE" if row.claim_owner else stopped or row.reason or "NOT_REACHED"
                 self.report.incomplete.append((row.id, waiting))
+
+
+def _fill(built: deque[_Mail], mails: Iterator[_Mail], count: int) -> None:
+    while len(built) < count and (mail := next(mails, None)) is not None:
+        built.append(mail)

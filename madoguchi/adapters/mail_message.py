@@ -51,7 +51,7 @@ def build_mail(
         f"From: {_named(sender_name, _address('sender', sender))}\r\n"
         f"To: {_address('recipient', recipient)}\r\n"
         f"Subject: {encode_words(_line('subject', rendered.subject), 9)}\r\n"
-        f"Date: {format_datetime(date.astimezone(JST))}\r\n"
+        f"Date: {_date(date.replace(microsecond=0))}\r\n"
         f"Message-ID: {message_id}\r\n"
         "MIME-Version: 1.0\r\n"
         "Auto-Submitted: auto-generated\r\n"
@@ -70,6 +70,11 @@ def build_mail(
         'Content-Disposition: attachment; filename="invite.ics"\r\n',
     )
     return headers + _multipart("mixed", outer, [body, attached])
+
+
+@lru_cache(maxsize=8)
+def _date(date: datetime) -> str:
+    return format_datetime(date.astimezone(JST))
 
 
 def _multipart(kind: str, boundary: str, parts: list[bytes]) -> bytes:

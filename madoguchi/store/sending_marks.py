@@ -6,47 +6,59 @@ read again inside the same transaction. That is why at most one message a runner
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from operator import itemgetter
 from typing import Any, Self
 
-from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
+from sqlalchemy import bindparam, exists, insert, or_, select, update
 
 from madoguchi.domain.message import KINDS, MailKind, MessageStatus
 from madoguchi.store.audit import Act, audit_row
 from madoguchi.store.database import Database
 from madoguchi.store.models import Audit, Booking, OutboxMessage
 
+SENDING_LEASE = timedelta(minutes=10)
+"""The relay may take five minutes to answer the final dot (RFC 5321, 4.5.3.2.6); nobody else may judge it sooner."""
+
 _AUDIT_COLUMNS = tuple(column.name for column in Audit.__table__.columns if column.name != "id")
+_CHECKPOINT_PAGES = 8000
+_SENDING, _SENT = MessageStatus.SENDING.value, MessageStatus.SENT.value
+
+log = logging.getLogger(__name__)
 
 
 class _Prepared:
-    """A statement compiled once, run on the driver's cursor.
+    """A statement compiled once, run on the driver's cursor with values that are converted already.
 
     Core's way of running one takes more time than everything else about a mail together.
     """
 
-    def __init__(self, database: Database, statement: Any) -> None:
-        dialect = database.engine.dialect
+    def __init__(self, dialect: Any, statement: Any) -> None:
         compiled = statement.compile(dialect=dialect)
         self._sql = str(compiled)
         # Values that are still to come are missing here on purpose.
-        self._fixed = dict(compiled.construct_params(_check=False))
-        self._is_positional = compiled.positiontup is not None
-        self._names = list(compiled.positiontup or self._fixed)
-        self._convert = {
-            name: processor
-            for name in self._names
-            if (processor := compiled.binds[name].type._cached_bind_processor(dialect)) is not None  # noqa: SLF001 — the processor that Core would use
+        fixed = compiled.construct_params(_check=False)
+        self._fixed = {
+            name: _converter(compiled.binds[name].type, dialect)(value)
+            for name, value in fixed.items()
+            if not compiled.binds[name].required
         }
+        # A name may stand twice in a positional statement.
+        self._order = itemgetter(*compiled.positiontup) if compiled.positiontup else None
 
     def run(self, cursor: Any, values: dict[str, Any]) -> int:
         """Run it and return how many rows it touched."""
         given = self._fixed | values
-        converted = [self._convert[n](given[n]) if n in self._convert else given[n] for n in self._names]
-        # A name may stand twice in a positional statement.
-        parameters: Any = converted if self._is_positional else dict(zip(self._names, converted, strict=True))
-        cursor.execute(self._sql, parameters)
+        cursor.execute(self._sql, self._order(given) if self._order else given)
         return int(cursor.rowcount)
+
+
+def _converter(kind: Any, dialect: Any) -> Callable[[Any], Any]:
+    """Return how Core would prepare a value of a column type for the driver."""
+    found: Callable[[Any], Any] | None = kind.dialect_impl(dialect).bind_processor(dialect)
+    return found or (lambda value: value)
 
 
 class SendingMarks:
@@ -54,49 +66,76 @@ class SendingMarks:
 
     def __init__(self, database: Database, owner: str) -> None:
         self._database = database
-        self._connection: Connection | None = None
         self._owner = owner
-        self._mark_sending = {kind: _Prepared(database, _sending_statement(kind)) for kind in MailKind}
-        self._mark_sent = _Prepared(database, _sent_statement())
-        self._audit = _Prepared(database, insert(Audit).values({name: bindparam(name) for name in _AUDIT_COLUMNS}))
+        self._connection: Any = None
+        self._cursor: Any = None
+        dialect = database.engine.dialect
+        self._instant = _converter(OutboxMessage.changed_at.type, dialect)
+        self._details = _converter(Audit.details.type, dialect)({})
+        self._mark_sending = {kind: _Prepared(dialect, _sending_statement(kind)) for kind in MailKind}
+        self._mark_sent = _Prepared(dialect, _sent_statement())
+        self._write_audit = {count: _Prepared(dialect, _audit_statement(count)) for count in (1, 2)}
 
     def __enter__(self) -> Self:
-        self._connection = self._database.connect_for_writing()
+        self._connection = self._database.engine.raw_connection()
+        self._cursor = self._connection.cursor()
+        self._checkpoint_after(_CHECKPOINT_PAGES)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        self._checkpoint_after(1000)
+        self._cursor.close()
+        self._connection.close()
 
     def mark(self, act: Act, *, sent: Sequence[str], sending: tuple[str, MailKind, str] | None) -> bool:
         """Commit: `sent` were accepted, `sending` (id, kind, old status) is about to be given.
 
         Returns False when the state of the booking, or another runner, forbids the sending; the sent ones are
-        recorded all the same.
+        recorded all the same. One that somebody else has meanwhile judged stays as it is.
         """
-        if self._connection is None:
-            raise RuntimeError("used outside its with block")
+        happened, recorded = self._instant(act.happened_at), self._instant(act.recorded_at)
+        values = {"owner": self._owner, "at": happened, "now": recorded}
+        audit: list[tuple[str, str, str]] = []
         allowed = True
-        audit: list[dict[str, Any]] = []
-        with self._connection.begin():
-            cursor = self._connection.connection.cursor()
+        if self._database.is_sqlite:
+            self._cursor.execute("BEGIN IMMEDIATE")
+        try:
             for row_id in sent:
-                self._mark_sent.run(cursor, {"row": row_id, "owner": self._owner, "at": act.happened_at})
-                audit.append(_audit(act, row_id, MessageStatus.SENDING, MessageStatus.SENT))
+                if self._mark_sent.run(self._cursor, values | {"row": row_id}):
+                    audit.append((row_id, _SENDING, _SENT))
+                else:
+                    log.error("message %s was accepted by the relay, but is no longer ours to settle", row_id)
             if sending is not None:
                 row_id, kind, old = sending
-                values = {"row": row_id, "owner": self._owner, "at": act.happened_at, "now": act.recorded_at}
-                allowed = self._mark_sending[kind].run(cursor, values) == 1
+                until = self._instant(act.recorded_at + SENDING_LEASE)
+                allowed = self._mark_sending[kind].run(self._cursor, values | {"row": row_id, "until": until}) == 1
                 if allowed:
-                    audit.append(_audit(act, row_id, MessageStatus(old), MessageStatus.SENDING))
-            for row in audit:
-                self._audit.run(cursor, row)
-            cursor.close()
+                    audit.append((row_id, old, _SENDING))
+            self._audit(act, happened, recorded, audit)
+            self._connection.commit()
+        except BaseException:
+            self._connection.rollback()
+            raise
         return allowed
 
+    def _audit(self, act: Act, happened: Any, recorded: Any, arrows: list[tuple[str, str, str]]) -> None:
+        for at in range(0, len(arrows), 2):
+            values: dict[str, Any] = {}
+            pair = arrows[at : at + 2]
+            for number, (row_id, old, new) in enumerate(pair):
+                row = audit_row(act, "message", row_id, "transition", old=old, new=new)
+                row |= {"happened_at": happened, "recorded_at": recorded, "details": self._details}
+                values |= {f"{name}_{number}": value for name, value in row.items()}
+            self._write_audit[len(pair)].run(self._cursor, values)
 
-def _audit(act: Act, row_id: str, old: MessageStatus, new: MessageStatus) -> dict[str, Any]:
-    return audit_row(act, "message", row_id, "transition", old=old.value, new=new.value)
+    def _checkpoint_after(self, pages: int) -> None:
+        # The same few pages are written again and again: moving them out of the log seldom costs a tenth of often.
+        if self._database.is_sqlite:
+            self._cursor.execute(f"PRAGMA wal_autocheckpoint={pages}")
+
+
+def _audit_statement(count: int) -> Any:
+    return insert(Audit).values([{name: bindparam(f"{name}_{n}") for name in _AUDIT_COLUMNS} for n in range(count)])
 
 
 def _sending_statement(kind: MailKind) -> Any:
@@ -127,6 +166,7 @@ def _sending_statement(kind: MailKind) -> Any:
             attempts=OutboxMessage.attempts + 1,
             attempted_at=bindparam("now", type_=OutboxMessage.attempted_at.type),
             changed_at=bindparam("at", type_=OutboxMessage.changed_at.type),
+            claim_until=bindparam("until", type_=OutboxMessage.claim_until.type),
         )
         .execution_options(synchronize_session=False)
     )
