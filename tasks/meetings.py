@@ -9,9 +9,11 @@ import logging
 import secrets
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC
-from typing import Any
+from typing import Any, NoReturn
+
+from sqlalchemy.exc import IntegrityError
 
 from madoguchi.adapters.zoom import ZoomClient, ensure_meeting
 from madoguchi.adapters.zoom_errors import (
@@ -137,8 +139,15 @@ class _Round:
         raise AssertionError("unreachable")
 
     def _claim(self, booking_id: str) -> store.MeetingClaim:
-        if self._halt:
-            raise _GiveUp(self._halt)
+        for _ in range(_TRIES):
+            if self._halt:
+                raise _GiveUp(self._halt)
+            # Another hold may just have been moved to the host that looked free: look again.
+            with suppress(IntegrityError):
+                return self._try_to_claim(booking_id)
+        raise _GiveUp("HOST_TAKEN")
+
+    def _try_to_claim(self, booking_id: str) -> store.MeetingClaim:
         act = self._run.act(self._services)
         limit = self._services.office.zoom.daily_changes_per_host
         with self._services.database.write() as session:
@@ -184,10 +193,10 @@ class _Round:
             store.record_failure(session, claim, error.code, nothing_made=certain and not claim.look_first)
             if isinstance(error, (ZoomRetryable, ZoomConfigError, ZoomBudgetSpent)):
                 # Zoom did not take the request: an outage must not use the host's day up.
-                store.give_back(session, act.office, claim.host, act.recorded_at.astimezone(UTC).date())
+                store.give_back(session, act.office, claim)
             if isinstance(error, ZoomHostBudgetSpent):
                 limit = self._services.office.zoom.daily_changes_per_host
-                store.spend_whole_day(session, act.office, claim.host, act.recorded_at.astimezone(UTC).date(), limit)
+                store.spend_whole_day(session, act, claim.host, limit)
         with self._lock:
             if error.code in _HOST_CODES:
                 self._bad_hosts.add(claim.host)
@@ -208,7 +217,7 @@ class _Round:
         with self._services.database.write() as session:
             store.record_created(session, claim, meeting_id, act, adopted=adopted)
             if adopted:
-                store.give_back(session, act.office, claim.host, act.recorded_at.astimezone(UTC).date())
+                store.give_back(session, act.office, claim)
         with self._lock:
             self._unreachable = 0
             self._report.adopted += adopted
@@ -224,6 +233,7 @@ class _Round:
             wrong = self._wrong(plan, meeting)
             if meeting is not None and wrong:
                 log.warning("meeting of %s: %s, putting it right", claim.booking, ",".join(wrong))
+                self._count_change(claim)
                 self._zoom.update_meeting(meeting_id, plan)
                 meeting = self._zoom.get_meeting(meeting_id)
                 wrong = self._wrong(plan, meeting)
@@ -240,7 +250,15 @@ class _Round:
             self._fail(claim, wrong[0])
         self._tell(claim, meeting)
 
-    def _fail(self, claim: store.MeetingClaim, code: str) -> None:
+    def _count_change(self, claim: store.MeetingClaim) -> None:
+        limit = self._services.office.zoom.daily_changes_per_host
+        try:
+            with self._services.database.write() as session:
+                store.spend_change(session, claim.host, self._run.act(self._services), limit)
+        except store.BudgetSpent:
+            self._fail(claim, "ZOOM_HOST_BUDGET")
+
+    def _fail(self, claim: store.MeetingClaim, code: str) -> NoReturn:
         with self._services.database.write() as session:
             store.record_failure(session, claim, code)
         raise _GiveUp(code)

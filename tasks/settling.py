@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.application import REASONS, Application, Flag, Outcome, Reason
@@ -264,7 +266,9 @@ def pin_templates(services: Services, session: Session, kinds: set[MailKind]) ->
     versions = {}
     for kind in kinds:
         versions[kind] = services.templates.version(kind)
-        pin_template(session, kind, versions[kind], services.templates.bundle(kind), services.clock())
+        # Another runner may be pinning the same version just now; then it is there, which is all that we want.
+        with suppress(IntegrityError), session.begin_nested():
+            pin_template(session, kind, versions[kind], services.templates.bundle(kind), services.clock())
     return versions
 
 

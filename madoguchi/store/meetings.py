@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import CursorResult, Row, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import LIVE_MEETINGS, BookingStatus, MeetingStatus
@@ -33,6 +35,8 @@ class MeetingClaim:
     start: datetime
     look_first: bool
     meeting_id: str | None
+    counted_on: date | None
+    """The UTC day of its host against which this try was counted; None if it was not."""
 
 
 class BudgetSpent(Exception):  # noqa: N818 — the name says what happened
@@ -90,10 +94,11 @@ def claim_meeting(
 ) -> MeetingClaim:
     """Claim the meeting of a held booking, counting one creation against its host's day.
 
-    Raises ClaimedElsewhere when another runner has it or the booking is no longer held, BudgetSpent when the host's
-    day is used up; nothing is changed then.
+    When an earlier try may have made the meeting, a host whose day is used up does not stand in the way: finding it
+    costs nothing. Raises ClaimedElsewhere when another runner has it or the booking is no longer held, BudgetSpent
+    when the host's day is used up; nothing is changed then.
     """
-    booking = session.get(Booking, booking_id, with_for_update=True)
+    booking = session.get(Booking, booking_id, with_for_update=True, populate_existing=True)
     if booking is None or booking.status != BookingStatus.HELD.value:
         raise ClaimedElsewhere
     revision = booking.revision + 1
@@ -103,15 +108,19 @@ def claim_meeting(
     if meeting is not None and meeting.claim_owner is not None:
         raise ClaimedElsewhere
     known = meeting is not None and meeting.meeting_id is not None
+    look_first = meeting is not None and not known and meeting.attempts > 0
+    counted_on = None
     if not known:
-        _spend(session, act.office, booking.host, act.recorded_at.astimezone(UTC).date(), daily_limit)
+        try:
+            counted_on = spend_change(session, booking.host, act, daily_limit)
+        except BudgetSpent:
+            if not look_first:
+                raise
     if meeting is None:
         meeting = _new_meeting(vault, booking, revision, passcode, act)
         session.add(meeting)
-        look_first = False
         write_audit(session, [audit_row(act, "meeting", booking.reference, "claimed", new=MeetingStatus.CLAIMED.value)])
     else:
-        look_first = not known and meeting.attempts > 0
         meeting.host = booking.host
     meeting.claim_owner, meeting.claim_until = owner, act.recorded_at + LEASE
     meeting.attempts += 1
@@ -127,6 +136,7 @@ def claim_meeting(
         booking.start_at,
         look_first,
         meeting.meeting_id,
+        counted_on,
     )
 
 
@@ -149,31 +159,36 @@ def _new_meeting(vault: Vault, booking: Booking, revision: int, passcode: str, a
     )
 
 
-def _spend(session: Session, office: str, host: str, utc_day: date, limit: int) -> None:
-    budget = session.get(HostBudget, (office, host, utc_day), with_for_update=True)
-    if budget is None:
-        budget = HostBudget(office=office, host=host, utc_day=utc_day, used=0)
-        session.add(budget)
+def spend_change(session: Session, host: str, act: Act, limit: int) -> date:
+    """Count one creation or change against the host's UTC day and return that day; BudgetSpent when it is used up."""
+    utc_day = act.recorded_at.astimezone(UTC).date()
+    budget = _budget(session, act.office, host, utc_day)
     if budget.used >= limit:
         raise BudgetSpent
     budget.used += 1
     session.flush()
+    return utc_day
 
 
-def spend_whole_day(session: Session, office: str, host: str, utc_day: date, limit: int) -> None:
+def spend_whole_day(session: Session, act: Act, host: str, limit: int) -> None:
     """Record that Zoom says the host's day is used up, whoever used it."""
-    budget = session.get(HostBudget, (office, host, utc_day), with_for_update=True)
-    if budget is None:
-        session.add(HostBudget(office=office, host=host, utc_day=utc_day, used=limit))
-    else:
-        budget.used = max(budget.used, limit)
+    budget = _budget(session, act.office, host, act.recorded_at.astimezone(UTC).date())
+    budget.used = max(budget.used, limit)
 
 
-def give_back(session: Session, office: str, host: str, utc_day: date) -> None:
-    """Return one creation to the host's day: the meeting was found, none was created."""
-    budget = session.get(HostBudget, (office, host, utc_day), with_for_update=True)
-    if budget is not None and budget.used > 0:
-        budget.used -= 1
+def give_back(session: Session, office: str, claim: MeetingClaim) -> None:
+    """Return what a claim counted against its host's day: nothing was created in its name."""
+    if claim.counted_on is not None:
+        budget = _budget(session, office, claim.host, claim.counted_on)
+        budget.used = max(0, budget.used - 1)
+
+
+def _budget(session: Session, office: str, host: str, utc_day: date) -> HostBudget:
+    """Return the row of a host's day, locked; several threads may be the first of that day."""
+    values = {"office": office, "host": host, "utc_day": utc_day, "used": 0}
+    make = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgresql_insert
+    session.execute(make(HostBudget).values(values).on_conflict_do_nothing())
+    return session.get_one(HostBudget, (office, host, utc_day), with_for_update=True, populate_existing=True)
 
 
 def record_created(session: Session, claim: MeetingClaim, meeting_id: str, act: Act, *, adopted: bool) -> None:
@@ -227,8 +242,9 @@ def confirm_booking(
 
     The caller queues the confirmation in the same transaction.
     """
-    meeting = session.get_one(Meeting, claim.row_id, with_for_update=True)
+    # The booking first, as in claim_meeting: the other order is a deadlock with a second runner.
     booking = session.get_one(Booking, claim.booking_id, with_for_update=True)
+    meeting = session.get_one(Meeting, claim.row_id, with_for_update=True)
     if booking.status != BookingStatus.HELD.value:
         return None
     meeting.sealed_access = vault.seal_json({"passcode": passcode, "join_url": join_url}, _place(meeting.id))
