@@ -213,6 +213,13 @@ def _stage(services: Services, chunk: list[dict[str, Any]], report: FileReport) 
             row["reference"] = reference
             row["recorded_at"] = now
         store.stage_rows(session, chunk)
+        _count_anew(session, report.new // STAGE_CHUNK)
+
+
+def _count_anew(session: Session, chunks: int) -> None:
+    """Refresh the database's statistics whenever the number of chunks has doubled."""
+    if chunks and chunks & (chunks - 1) == 0:
+        store.refresh_statistics(session)
 
 
 def _free_references(session: Session, office: str, count: int) -> list[str]:
@@ -287,6 +294,10 @@ def finish_staged(services: Services, run: Run, reading: _Reading) -> None:
             superseded.update(str(reference) for _, resolution in part for reference in resolution.supersedes)
             # One that is still staged comes with a later part.
             superseded -= replace_requests(session, run.act(services), superseded)
+            if at and at + FINISH_CHUNK >= len(ids):
+                store.refresh_statistics(session)  # the last piece: what was counted as staged no longer is
+            elif len(rows) == FINISH_CHUNK:
+                _count_anew(session, at // FINISH_CHUNK + 1)
         for row, resolution in part:
             if reading.holds(row):
                 reading.report.outcomes[resolution.outcome.value] += 1
