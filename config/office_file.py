@@ -11,10 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from madoguchi.domain.calendar import parse_clock
-from madoguchi.domain.office import Counsellor, Host, Office, OpeningHours, ZoomLimits
+from madoguchi.domain.office import SESSION_MINUTES, Counsellor, Host, Office, OpeningHours, ZoomLimits
 
 SANDBOX_TELEPHONE = "047-000-0000"
 """A number that nobody has, for rehearsals."""
+
+QUARTER = 15
+"""Sessions occupy whole quarters of an hour (see docs/architecture.md)."""
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -31,6 +34,11 @@ class _Part(BaseModel):
 class _Span(_Part):
     opens: str
     closes: str
+
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> _Span:
+        _opening("reception", f"{self.opens}-{self.closes}")
+        return self
 
     def value(self) -> OpeningHours:
         return OpeningHours(parse_clock(self.opens), parse_clock(self.closes))
@@ -61,7 +69,7 @@ class _Messages(_Part):
 
 
 class _Reminders(_Part):
-    day_before: str = "15:00"
+    day_before: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "15:00"
     hour_before_minutes: Annotated[int, Field(ge=5, le=240)] = 60
 
 
@@ -73,8 +81,9 @@ class _OfficeFile(_Part):
     form_url: Annotated[str, Field(pattern=r"^https://")]
     terms_url: Annotated[str, Field(pattern=r"^https://")]
     mail_from: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
-    mail_domain: Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")]
-    grid_minutes: Annotated[int, Field(ge=5, le=120)]
+    mail_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")]
+    # Starts that overlap, or share a quarter of an hour, could not both be kept free of each other in one round.
+    grid_minutes: Annotated[int, Field(ge=SESSION_MINUTES, le=120, multiple_of=QUARTER)]
     horizon_days: Annotated[int, Field(ge=1, le=366)]
     year_guess_days: Annotated[int, Field(ge=1, le=364)] = 92
     holidays_known_until: date
@@ -92,7 +101,8 @@ class _OfficeFile(_Part):
     @classmethod
     def _spans(cls, value: dict[str, str]) -> dict[str, str]:
         for day, span in value.items():
-            _opening(day, span)
+            if _opening(f"hours.{day}", span).opens.minute % QUARTER:
+                raise ValueError(f"hours.{day}: must open at a whole quarter of an hour, such as 11:00 or 11:15")
         return value
 
     @model_validator(mode="after")
@@ -107,13 +117,13 @@ class _OfficeFile(_Part):
         return self
 
 
-def _opening(day: str, span: str) -> OpeningHours:
+def _opening(place: str, span: str) -> OpeningHours:
     try:
         opens, closes = (parse_clock(part.strip()) for part in span.split("-"))
     except ValueError:
-        raise ValueError(f'hours.{day}: write a span such as "11:00-15:00"') from None
+        raise ValueError(f"{place}: write times such as 11:00 and 15:00, a span as 11:00-15:00") from None
     if opens >= closes:
-        raise ValueError(f"hours.{day}: opens at or after it closes")
+        raise ValueError(f"{place}: opens at or after it closes")
     return OpeningHours(opens, closes)
 
 
@@ -126,6 +136,8 @@ def read_office(path: Path, *, sandbox: bool) -> Office:
         raw: Mapping[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise OfficeFileError(f"{path}: no such file; set MADOGUCHI_OFFICE_FILE or copy config/office.toml") from None
+    except OSError as error:
+        raise OfficeFileError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OfficeFileError(f"{path}: not readable as TOML: {error}") from None
     try:
@@ -147,7 +159,7 @@ def _office(parsed: _OfficeFile, *, sandbox: bool) -> Office:
         terms_url=parsed.terms_url,
         mail_from=parsed.mail_from,
         mail_domain=parsed.mail_domain,
-        hours={_DAYS.index(day): _opening(day, span) for day, span in parsed.hours.items()},
+        hours={_DAYS.index(day): _opening(f"hours.{day}", span) for day, span in parsed.hours.items()},
         reception=parsed.reception.value(),
         grid_minutes=parsed.grid_minutes,
         horizon_days=parsed.horizon_days,

@@ -17,6 +17,7 @@ from madoguchi.domain.office import Office
 ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_KEY = "c2FuZGJveC1rZXktb25seS1mb3ItcmVoZWFyc2Fscy4="
 """The sandbox's encryption key: public, therefore refused in live mode."""
+_DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 _SANDBOX_ACCOUNT, _SANDBOX_CLIENT = "sandbox-account", "sandbox-client"
 _SANDBOX_SECRET = "sandbox-secret"  # noqa: S105 — opens nothing but the stand-ins on loopback
 
@@ -172,19 +173,20 @@ class Settings(BaseSettings):
     def _transport_problems(self) -> list[str]:
         found = []
         for name, url in (("TOKEN_URL", self.zoom.token_url), ("API_URL", self.zoom.api_url)):
-            parts = urlsplit(url)
-            if url and parts.scheme not in {"http", "https"}:
-                found.append(f"MADOGUCHI_ZOOM__{name}: not an http(s) address")
-            elif parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            if url and not _is_web_address(url):
+                found.append(f"MADOGUCHI_ZOOM__{name}: not an http(s) address; write it as https://HOST/PATH")
+            elif url.lower().startswith("http:") and not is_loopback(urlsplit(url).hostname or ""):
                 found.append(f"MADOGUCHI_ZOOM__{name}: http is allowed only towards this machine; use https")
         if bool(self.zoom.token_url) != bool(self.zoom.api_url):
             found.append("MADOGUCHI_ZOOM__TOKEN_URL and MADOGUCHI_ZOOM__API_URL: set both or neither")
         if self.smtp.security == "none" and self.smtp.host and not is_loopback(self.smtp.host):
             found.append("MADOGUCHI_SMTP__SECURITY=none is allowed only towards this machine; use tls or starttls")
         if self.smtp.host and not self.smtp.port:
-            found.append("MADOGUCHI_SMTP__PORT: not set")
+            found.append("MADOGUCHI_SMTP__PORT: not set; 587 goes with starttls, 465 with tls")
         if self.smtp.ca_file and not self.smtp.ca_file.is_file():
-            found.append("MADOGUCHI_SMTP__CA_FILE: no such file")
+            found.append("MADOGUCHI_SMTP__CA_FILE: no such file; name one with the authority's certificate in PEM")
+        if self.database_url and not self.database_url.startswith(_DATABASES):
+            found.append("MADOGUCHI_DATABASE_URL: must begin with sqlite:/// or postgresql+psycopg://")
         return found
 
     def _live_problems(self) -> list[str]:
@@ -204,7 +206,7 @@ class Settings(BaseSettings):
             ("SMTP__PASSWORD", self.smtp.password.get_secret_value()),
         ):
             if not value.strip() and (needs_login or not name.startswith("SMTP__") or name == "SMTP__HOST"):
-                found.append(f"MADOGUCHI_{name}: missing")
+                found.append(f"MADOGUCHI_{name}: missing; live mode needs it")
             elif value.strip().lower() in {
                 _SANDBOX_ACCOUNT,
                 _SANDBOX_CLIENT,
@@ -222,6 +224,14 @@ class Settings(BaseSettings):
                 "so no mail may leave without a number"
             )
         return found
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -10,15 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from sqlalchemy.exc import OperationalError
 
 from config.settings import ROOT, Settings, load_settings
 from config.settings import SettingsError as SettingsError  # noqa: PLC0414 — steps name it; only here are settings known
-from madoguchi.adapters.form_export import load_mapping
+from madoguchi.adapters.form_export import MappingError, load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.adapters.log_redaction import register_secret
 from madoguchi.adapters.mail_templates import TemplateStore
 from madoguchi.adapters.processes import is_alive, owner_token
+from madoguchi.adapters.relay_certificate import require_verified_relay
 from madoguchi.adapters.smtp import Mailer
+from madoguchi.adapters.smtp_errors import MailConfigError
 from madoguchi.adapters.terms_files import TermsFileError, read_terms
 from madoguchi.adapters.zoom import ZoomClient
 from madoguchi.domain.calendar import OfficeCalendar
@@ -28,7 +31,7 @@ from madoguchi.domain.office import Office
 from madoguchi.sandbox.endpoints import Endpoints, Ports, ensure_sandbox
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database
-from madoguchi.store.terms import TermsFacts, register_terms
+from madoguchi.store.terms import TermsChanged, TermsFacts, register_terms
 from madoguchi.store.vault import Vault, VaultError, open_vault, parse_master_keys
 
 SANDBOX_JOIN_HOSTS = ("zoom.example.jp", "example.com", *sorted(LOOPBACK_HOSTS))
@@ -95,10 +98,12 @@ def build_services(settings: Settings) -> Services:
     for secret in settings.secrets():
         register_secret(secret)
     office = settings.office
+    _require_relay(settings)
     stand_ins = StandIns(settings)
     database = Database(settings.resolved_database_url)
-    database.migrate()
     try:
+        database.migrate()
+        mappings = {path.stem: load_mapping(path) for path in sorted(settings.forms_dir.glob("*.toml"))}
         masters = parse_master_keys(settings.keys_text)
         with database.write() as session:
             vault = open_vault(session, masters, real_clock())
@@ -110,10 +115,15 @@ def build_services(settings: Settings) -> Services:
                     for v in read_terms(settings.terms_dir)
                 ],
             )
-    except (VaultError, TermsFileError) as error:
+    except (VaultError, TermsFileError, TermsChanged, MappingError) as error:
         raise SettingsError([str(error)]) from None
+    except OperationalError as error:
+        # The driver's text names host and user.
+        reason = type(error.orig).__name__
+        raise SettingsError(
+            [f"the database cannot be used ({reason}): start it, or correct MADOGUCHI_DATABASE_URL"]
+        ) from None
     join_hosts = (*ZOOM_JOIN_HOSTS, *SANDBOX_JOIN_HOSTS) if settings.is_sandbox else ZOOM_JOIN_HOSTS
-    mappings = {path.stem: load_mapping(path) for path in sorted(settings.forms_dir.glob("*.toml"))}
     return Services(
         office=office,
         calendar=OfficeCalendar(office, is_public_holiday),
@@ -129,6 +139,18 @@ def build_services(settings: Settings) -> Services:
         set_stage=stand_ins.set_clock,
         join_hosts=join_hosts,
     )
+
+
+def _require_relay(settings: Settings) -> None:
+    """Refuse to live with a relay whose certificate cannot be verified; one that is merely down stops nothing."""
+    security = settings.smtp_security()
+    if settings.is_sandbox or security == "none":
+        return
+    smtp = settings.smtp
+    try:
+        require_verified_relay(smtp.host, smtp.port, security, smtp.ca_file)
+    except MailConfigError as error:
+        raise SettingsError([error.remedy]) from None
 
 
 class StandIns:
