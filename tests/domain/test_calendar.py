@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -128,8 +129,15 @@ def test_the_days_beside_are_working_days_with_none_between(day):
     assert not any(CALENDAR.is_working_day(each) for each in between if each != day)
 
 
+MOMENTS = st.datetimes(
+    datetime(2026, 1, 1),  # noqa: DTZ001 — hypothesis adds the zone
+    datetime(2027, 12, 30),  # noqa: DTZ001 — the same
+    timezones=st.just(JST),
+)
+
+
 @given(
-    st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(JST)),
+    MOMENTS,
     st.sampled_from([30, 45, 60, 90]),
     st.integers(1, 20),
 )
@@ -142,10 +150,10 @@ def test_everything_bookable_is_offered_by_every_rule_of_its_own(as_of, grid, ho
         assert own.is_inside_hours(start)
         assert own.is_on_grid(start)
         assert as_of.date() < start.date() <= own.last_bookable_day(as_of)
-    assert all(second - first >= SESSION for first, second in zip(starts, starts[1:], strict=False))
+    assert all(second - first >= SESSION for first, second in pairwise(starts))
 
 
-@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 30), timezones=st.just(JST)))
+@given(MOMENTS)
 def test_a_moment_is_a_start_of_its_day_exactly_when_every_rule_says_so(moment):
     moment = moment.replace(minute=moment.minute // 15 * 15, second=0, microsecond=0)
     rules = CALENDAR.is_working_day(moment.date()) and CALENDAR.is_inside_hours(moment) and CALENDAR.is_on_grid(moment)
