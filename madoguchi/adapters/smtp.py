@@ -168,6 +168,7 @@ class MailSession:
         self._pipelining = False
         self._following: list[bytes] | None = None
         self._is_ahead = False
+        self._is_begun = False
 
     @property
     def is_usable(self) -> bool:
@@ -212,6 +213,7 @@ class MailSession:
         MailRetryable: the dot stayed here. MailUncertain: perhaps it did not.
         """
         smtp = self._open()
+        self._is_begun = False
         self._following = _envelope_commands(*following) if following else None
         self._is_ahead = bool(self._following and self._pipelining)
         ahead = b"".join(self._following) if self._is_ahead and self._following else b""
@@ -284,15 +286,20 @@ class MailSession:
         if first is not None:
             self._reset(smtp)
             raise first
+        self._is_begun = True
 
     def abort(self) -> None:
         """Leave a mail that was begun: only dropping the connection keeps the relay from taking it."""
         self._drop()
 
     def close(self) -> None:
-        """Say goodbye and close."""
+        """Say goodbye and close; a mail that was begun is left, and a relay that waits for its body is told nothing."""
+        waits_for_body = self._is_begun or (self._is_ahead and self._following is not None)
         smtp, self._smtp = self._smtp, None
-        if smtp is not None:
+        self._is_begun, self._following = False, None
+        if smtp is not None and waits_for_body:
+            smtp.close()
+        elif smtp is not None:
             with contextlib.suppress(*_CONNECTION_ERRORS):
                 smtp.quit()
             smtp.close()
@@ -304,6 +311,7 @@ class MailSession:
 
     def _drop(self) -> None:
         smtp, self._smtp = self._smtp, None
+        self._is_begun, self._following = False, None
         if smtp is not None:
             smtp.close()
 

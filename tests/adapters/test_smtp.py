@@ -209,6 +209,19 @@ def test_a_mail_that_was_begun_is_left_by_dropping_the_connection():
         assert relay.bodies == [BODY]
 
 
+@pytest.mark.parametrize("is_ahead", [False, True])
+def test_a_relay_that_waits_for_a_body_is_not_told_goodbye(is_ahead):
+    """It would take the word for the body and both would wait for the other."""
+    with Relay().running() as relay:
+        with mailer(relay).session() as session:
+            session.begin(SENDER, MIKA)
+            if is_ahead:
+                session.finish(BODY, (SENDER, JIRO))
+        assert relay.bodies == ([BODY] if is_ahead else [])
+        relay.threads[0].join(1)
+        assert not relay.threads[0].is_alive()
+
+
 @pytest.mark.parametrize(
     ("address", "written"),
     [("mika@example.com", "mika@example.com"), ("a..b@docomo.ne.jp", '"a..b"@docomo.ne.jp'),

@@ -12,6 +12,7 @@ from madoguchi.domain.message import MailKind
 from madoguchi.sandbox.mailbox_server import running_mailbox
 from madoguchi.store.models import Booking, BookingRequest, MailTemplate, OutboxMessage
 from madoguchi.store.outbox import LEASE
+from madoguchi.store.sending_marks import SENDING_LEASE, SendingMarks
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE
 from tests.intake_help import ROOT
 from tests.tasks.delivery_world import AS_OF, START, build_world
@@ -379,6 +380,70 @@ def test_two_runners_at_once_send_each_message_once(world, repetition):
     assert world.stands() == {"sent"}
     found = Counter(entry.message_id for entry in world.mailbox.state.entries())
     assert found == {world.message(row_id).message_id: 1 for row_id in ids}
+
+
+def test_what_another_runner_has_judged_meanwhile_stays_as_it_was_judged(world):
+    (row_id,) = world.queue_many(1)
+    owner = world.services.owner
+    world.change(OutboxMessage, row_id, claim_owner=owner, claim_until=world.clock() + LEASE)
+    with SendingMarks(world.services.database, owner) as marks:
+        act = world.act()
+        assert marks.mark(act, sent=[], sending=(row_id, MailKind.INCOMPLETE, "queued"))
+        # Long enough for the slowest relay: nobody judges it while its answer may still come.
+        assert world.message(row_id).claim_until == act.recorded_at + SENDING_LEASE
+        world.change(OutboxMessage, row_id, status="uncertain", claim_owner=None)
+        marks.mark(world.act(), sent=[row_id], sending=None)
+    assert world.stand(row_id)[0] == "uncertain"
+    assert world.arrows(row_id) == [("queued", "sending", None)]
+
+
+@pytest.mark.parametrize("owner", [ALIVE, None])
+def test_a_message_that_is_no_longer_ours_is_not_begun(world, owner):
+    (row_id,) = world.queue_many(1)
+    world.change(OutboxMessage, row_id, claim_owner=owner)
+    with SendingMarks(world.services.database, world.services.owner) as marks:
+        assert not marks.mark(world.act(), sent=[], sending=(row_id, MailKind.INCOMPLETE, "queued"))
+    assert world.stand(row_id) == ("queued", None, 0)
+
+
+def test_a_mark_that_fails_changes_nothing_and_leaves_the_next_one_able(world):
+    first, second = world.queue_many(2)
+    owner = world.services.owner
+    for row_id in (first, second):
+        world.change(OutboxMessage, row_id, claim_owner=owner)
+    with SendingMarks(world.services.database, owner) as marks:
+        wrong = replace(world.act(), actor=None)
+        with pytest.raises(Exception, match=r"(?i)null"):
+            marks.mark(wrong, sent=[], sending=(first, MailKind.INCOMPLETE, "queued"))
+        assert world.stand(first) == ("queued", None, 0)
+        assert marks.mark(world.act(), sent=[], sending=(second, MailKind.INCOMPLETE, "queued"))
+
+
+class BrokenFrom:
+    """Templates that fail unexpectedly from the n-th mail on."""
+
+    def __init__(self, templates, number):
+        self._templates, self._left = templates, number
+
+    def render(self, *given, **more):
+        self._left -= 1
+        if self._left <= 0:
+            raise RuntimeError("a bug")
+        return self._templates.render(*given, **more)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_bug_in_the_middle_loses_no_answer_and_holds_no_claim(world, number):
+    ids = world.queue_many(5)
+    broken = replace(world.services, templates=BrokenFrom(world.services.templates, number))
+    with pytest.raises(RuntimeError, match="a bug"):
+        world.deliver(broken)
+    states = [world.stand(row_id)[0] for row_id in ids]
+    assert set(states) <= {"sent", "queued"}
+    assert [world.copies(row_id) for row_id in ids] == [int(state == "sent") for state in states]
+    assert world.claims() == 0
+    world.deliver()
+    assert [world.copies(row_id) for row_id in ids] == [1] * 5
 
 
 # Templates.
