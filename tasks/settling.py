@@ -21,7 +21,7 @@ from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.models import Consent, StaffTask
 from madoguchi.store.outbox import NewMessage, pin_template, queue_messages
 from madoguchi.store.runs import close_staff_tasks
-from madoguchi.store.terms import SERVICE_TERMS, ZOOM_TERMS, terms_in_force
+from madoguchi.store.terms import SERVICE_TERMS, ZOOM_TERMS, in_force_at, versions_of
 from madoguchi.store.transitions import move_request
 from madoguchi.store.types import new_id
 from tasks.wiring import Run, Services
@@ -249,14 +249,9 @@ def _write(services: Services, session: Session, act: Act, effects: _Effects) ->
 
 def _write_consents(session: Session, act: Act, rows: list[dict[str, Any]]) -> None:
     """A consent names the version that was in force when the application was sent, not when it was read."""
-    in_force: dict[tuple[str, datetime], str] = {}
+    versions = {document: versions_of(session, act.office, document) for document in {row["document"] for row in rows}}
     for row in rows:
-        # Versions change at midnight: looking one up once a day is enough.
-        day = row["consented_at"].replace(minute=0, second=0, microsecond=0)
-        key = (row["document"], day)
-        if key not in in_force:
-            in_force[key] = terms_in_force(session, act.office, row["document"], row["consented_at"]).id
-        row["terms_id"] = in_force[key]
+        row["terms_id"] = in_force_at(versions[row["document"]], row["document"], row["consented_at"]).id
     if rows:
         session.execute(insert(Consent), rows)
 

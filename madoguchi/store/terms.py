@@ -65,14 +65,25 @@ def register_terms(session: Session, office: str, versions: Iterable[TermsFacts]
     return added
 
 
+def versions_of(session: Session, office: str, document: str) -> list[TermsVersion]:
+    """Return every version of `document`, the newest first by the instant from which it holds."""
+    return list(
+        session.scalars(
+            select(TermsVersion)
+            .where(TermsVersion.office == office, TermsVersion.document == document)
+            .order_by(TermsVersion.effective_at.desc())
+        )
+    )
+
+
+def in_force_at(versions: Iterable[TermsVersion], document: str, at: datetime) -> TermsVersion:
+    """Return which of `versions_of` was in force at `at`; NoTermsInForce if none was."""
+    for version in versions:
+        if version.effective_at <= at:
+            return version
+    raise NoTermsInForce(f"no version of the {document} terms was in force at {at.isoformat()}")
+
+
 def terms_in_force(session: Session, office: str, document: str, at: datetime) -> TermsVersion:
     """Return the version of `document` that was in force at `at`; NoTermsInForce if none was."""
-    found = session.scalar(
-        select(TermsVersion)
-        .where(TermsVersion.office == office, TermsVersion.document == document, TermsVersion.effective_at <= at)
-        .order_by(TermsVersion.effective_at.desc())
-        .limit(1)
-    )
-    if found is None:
-        raise NoTermsInForce(f"no version of the {document} terms was in force at {at.isoformat()}")
-    return found
+    return in_force_at(versions_of(session, office, document), document, at)
