@@ -316,12 +316,12 @@ class World:
         return found[0].used if found else 0
 
 
-def answer(number: int, day: str, clock: str, second: str = "", third: str = "", **changes: str) -> list[str]:
+def answer(position: int, /, day: str, clock: str, second: str = "", third: str = "", **changes: str) -> list[str]:
     """A row of the Google form that intake accepts; `changes` by name."""
     cells = {
-        "stamp": f"2026/09/{10 + number // 40:02d} 9:{number % 40:02d}:00 午前 GMT+9",
-        "email": f"kakuu{number}@example.jp", "name": "架空 七海", "kana": "カクウ ナナミ",
-        "number": f"99999-9100{number:04d}", "registration": "ハローワーク利用登録者", "day": day, "clock": clock,
+        "stamp": f"2026/09/{10 + position // 40:02d} 9:{position % 40:02d}:00 午前 GMT+9",
+        "email": f"kakuu{position}@example.jp", "name": "架空 七海", "kana": "カクウ ナナミ",
+        "number": f"99999-9100{position:04d}", "registration": "ハローワーク利用登録者", "day": day, "clock": clock,
         "second": second, "third": third, "companion": "なし", "consent": "確認し、同意します",
     }  # fmt: skip
     assert not changes.keys() - cells.keys()
