@@ -177,9 +177,10 @@ class _Round:
                 start=context.start,
                 end=context.start + SESSION,
                 stamp=now,
-                summary="オンライン職業相談（Zoom）",
+                summary="オンライン職業相談（Zoom）" if office.subject_names_purpose else "ご予約（Zoom）",
                 description=f"{office.name}\nお問い合わせ・キャンセルはお電話で: {office.telephone}",
                 url=context.join_url,
+                organizer=(office.name, office.mail_from),
             )
         return build_mail(
             rendered=rendered,
