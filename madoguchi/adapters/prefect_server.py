@@ -236,6 +236,8 @@ def connect(var_dir: Path, host: str, port: int, logging_config: Path) -> Connec
     stopped when the interpreter ends, after Prefect has handed over its last logs and events.
     """
     variables = environment(var_dir, host, port, logging_config)
+    # Prefect makes only the last folder of the path, and warns on stderr when the others are missing.
+    Path(variables["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True, mode=0o700)
     if url := find_server(var_dir):
         apply({**variables, "PREFECT_API_URL": url})
         return Connection(url, is_temporary=False, _wait=lambda: None)

@@ -171,11 +171,11 @@ def check_moment(office, moment, undisturbed):
     with office.runs() as again:
         code, summary = again()
         found = violations(office, ROWS, uncertain=moment.uncertain, arrived=moment.arrived)
-        assert found == []
-        assert result(office) == expected
+        assert found == [], found
+        assert result(office) == expected, (result(office), expected)
         doubtful = [each for each in summary["incomplete"] if each["reason"] == "RUNNER_DIED"]
-        assert summary["incomplete"] == doubtful
-        assert code == (1 if doubtful else 0)
+        assert summary["incomplete"] == doubtful, summary
+        assert code == (1 if doubtful else 0), (code, summary)
         assert mails - len(doubtful) <= len(office.mailbox.state.entries()) <= mails
         before = everything(office)
         code, summary = again()

@@ -19,6 +19,7 @@ from madoguchi.sandbox.zoom_server import RunningZoom, running_zoom
 AS_OF = "2026-09-14T09:00:00+09:00"
 FIXTURES = ROOT / "tests" / "fixtures"
 GOOGLE = FIXTURES / "google_forms.csv"
+LOGO = FIXTURES / "logo_form.csv"
 EXPECTED = json.loads((FIXTURES / "expected.json").read_text(encoding="utf-8"))["files"]
 
 
@@ -85,6 +86,26 @@ class Rehearsal:
             started = []
             yield again
             child.stdin.close()
+
+    def madoguchi(self, *arguments, **more):
+        """Run the command as people run it, to its end; with code, stdout and stderr."""
+        return subprocess.run(
+            [sys.executable, "-m", "madoguchi.cli", *map(str, arguments)],
+            cwd=ROOT,
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def process(self, path, source, *, as_of=AS_OF, **more):
+        """Run process-requests on one file; the whole outcome."""
+        return self.madoguchi(
+            "run", "process-requests", "--as-of", as_of, "--set", f"path={path}", "--set", f"source={source}", "--json",
+            **more,
+        )  # fmt: skip
 
     def heal(self):
         """Forget every ordered fault."""
