@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,12 +60,13 @@ def receive_exports(services: Services, run: Run, path: str | None, source: str 
 
 
 def _inbox_files(inbox: Path) -> list[Path]:
-    found = [
-        file
-        for file in inbox.rglob("*")
-        if file.is_file() and SET_ASIDE not in file.relative_to(inbox).parts and not file.name.startswith(".")
-    ]
-    return sorted(found, key=lambda file: (file.stat().st_mtime, file.name))
+    found = []
+    for file in inbox.rglob("*"):
+        if file.is_file() and SET_ASIDE not in file.relative_to(inbox).parts and not file.name.startswith("."):
+            # Another run may set it aside just now.
+            with suppress(FileNotFoundError):
+                found.append((file.stat().st_mtime, file.name, file))
+    return [file for *_, file in sorted(found)]
 
 
 def _receive(services: Services, run: Run, file: Path, source: str | None, report: InboxReport) -> ExportError | None:
@@ -79,6 +81,8 @@ def _receive(services: Services, run: Run, file: Path, source: str | None, repor
 
 def _mapping(services: Services, file: Path, source: str | None) -> FormMapping:
     if source is not None:
+        if source not in services.mappings:
+            raise ExportError("WRONG_MAPPING", source)
         return services.mappings[source]
     if file.suffix.lower() not in _SUFFIXES:
         raise ExportError("NOT_A_TABLE", file.suffix or "no suffix")
@@ -93,6 +97,10 @@ def _set_aside(inbox: Path, file: Path, error: ExportError) -> None:
     while target.exists():
         number += 1
         target = folder / f"{file.stem}-{number}{file.suffix}"
-    shutil.move(file, target)
+    try:
+        shutil.move(file, target)
+    except FileNotFoundError:
+        # Another run has set it aside.
+        return
     note = f"{file.name}\n理由コード: {error.code}\n場所: {error.place}\n対処: {error.remedy}\n"
     target.with_name(target.name + ".reason.txt").write_text(note, encoding="utf-8")
