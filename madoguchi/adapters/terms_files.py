@@ -55,7 +55,8 @@ def _read(path: Path) -> TermsFile:
         ("effective_at", datetime),
         ("url", str),
     ):
-        if not isinstance(raw.get(key), kind):
+        # A moment is a date to Python, but not to us.
+        if not isinstance(raw.get(key), kind) or (kind is date and isinstance(raw[key], datetime)):
             raise TermsFileError(f"{path.name}: {key} is missing or not a {kind.__name__}")
     if raw["document"] not in {"service", "zoom"}:
         raise TermsFileError(f'{path.name}: document must be "service" or "zoom"')
