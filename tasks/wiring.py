@@ -105,7 +105,8 @@ def build_services(settings: Settings) -> Services:
         database.migrate()
         mappings = {path.stem: load_mapping(path) for path in sorted(settings.forms_dir.glob("*.toml"))}
         masters = parse_master_keys(settings.keys_text)
-        with database.write() as session:
+        # Two first starts at once would both make the data keys.
+        with database.exclusive("start"), database.write() as session:
             vault = open_vault(session, masters, real_clock())
             register_terms(
                 session,

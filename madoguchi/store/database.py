@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30
-_LOCKS = {"migrate": 7_410_001, "schedule": 7_410_002, "intake": 7_410_003}
+_LOCKS = {"migrate": 7_410_001, "start": 7_410_002, "intake": 7_410_003}
 
 
 class DatabaseUnreachable(Exception):  # noqa: N818 — the name says what happened
@@ -67,7 +67,7 @@ class Database:
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """Hold a named lock ("intake", "schedule") among all processes for the whole block, over several transactions.
+        """Hold a named lock ("intake", "start") among all processes for the whole block, over several transactions.
 
         Waits for the present holder. A process that dies lets go: the lock is a connection's, or an open file's.
         """

@@ -42,8 +42,8 @@ def ensure(var, ports=ANY, parent="self"):
 def new_meeting(found, topic):
     token = httpx.post(
         found.token_url,
-        params={"grant_type": "account_credentials", "account_id": "sandbox"},
-        auth=("sandbox", "sandbox"),
+        params={"grant_type": "account_credentials", "account_id": "sandbox-account"},
+        auth=("sandbox-client", "sandbox-secret"),
         trust_env=False,
     ).json()["access_token"]
     answer = httpx.post(

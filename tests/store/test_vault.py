@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -97,3 +98,21 @@ def test_standard_and_url_safe_base64_are_both_read() -> None:
     secret = bytes(range(224, 256))
     both = f"{base64.b64encode(secret).decode()},{base64.urlsafe_b64encode(secret).decode()}"
     assert {key.secret for key in parse_master_keys(both)} == {secret}
+
+
+def test_two_first_starts_at_once_share_one_set_of_keys(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(2)]
+    vaults: list[Vault] = []
+
+    def start(database: Database) -> None:
+        with database.exclusive("start"), database.write() as session:
+            vaults.append(open_vault(session, [OLD], NOW))
+
+    threads = [threading.Thread(target=start, args=(database,)) for database in databases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert vaults[0].index("number", "1") == vaults[1].index("number", "1")
+    for database in databases:
+        database.close()
