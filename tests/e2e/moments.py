@@ -3,9 +3,10 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
-from sqlalchemy import create_engine, make_url, select, text
+from sqlalchemy import create_engine, make_url, select
 
 from madoguchi.store.database import Database
 from madoguchi.store.models import Booking, Meeting, RunRecord
@@ -140,29 +141,26 @@ def die(office, moment, mails):
         child.communicate(timeout=60)
     else:
         until(lambda: moment.is_here(office) or child.poll() is not None, 60, "the moment did not come")
-        lock = lock_record(office) if moment.locks else None
-        if lock:
-            # The answer comes while the mark cannot be written.
-            time.sleep(1.3)
-        assert child.poll() is None, "the run ended before it was killed"
-        kill(child)
-        if lock:
-            lock.rollback()
-            lock.engine.dispose()
+        with locked_record(office) if moment.locks else nullcontext():
+            if moment.locks:
+                # The answer comes while the mark cannot be written.
+                time.sleep(1.3)
+            assert child.poll() is None, "the run ended before it was killed"
+            kill(child)
     assert child.returncode == -9, (office.folder / "stderr").read_text()[-3000:]
     office.heal()
 
 
-def lock_record(office):
-    """Keep everybody from writing messages until the connection is rolled back."""
-    engine = create_engine(office.record, isolation_level=None if "postgresql" in office.record else "AUTOCOMMIT")
-    connection = engine.connect()
+@contextmanager
+def locked_record(office):
+    """Keep everybody from writing messages."""
     is_sqlite = make_url(office.record).get_backend_name() == "sqlite"
-    if is_sqlite:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    else:
-        connection.execute(text("LOCK TABLE outbox_message IN EXCLUSIVE MODE"))
-    return connection
+    engine = create_engine(office.record, **({"isolation_level": "AUTOCOMMIT"} if is_sqlite else {}))
+    with engine.connect() as connection:
+        lock = "BEGIN IMMEDIATE" if is_sqlite else "LOCK TABLE outbox_message IN EXCLUSIVE MODE"
+        connection.exec_driver_sql(lock)
+        yield
+    engine.dispose()
 
 
 def check_moment(office, moment, undisturbed):
