@@ -30,6 +30,8 @@ from tasks.wiring import Run, Services
 
 BATCH = 200
 _CONNECTION_TRIES = 3
+# In a row they take a third less time than one by one between marks.
+_BUILT_AHEAD = 16
 
 UNCERTAIN_MESSAGE = "uncertain-message"
 FAILED_MESSAGE = "failed-message"
@@ -219,7 +221,8 @@ class _Round:
                 begun = None
             else:
                 try:
-                    _fill(built, mails, 2)
+                    if len(built) < 2:
+                        _fill(built, mails, _BUILT_AHEAD)
                 finally:
                     # Whatever happened to the mail after the next: the relay has a body, and what it says must be kept.
                     self._take_answer(relay, begun)

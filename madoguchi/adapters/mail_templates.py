@@ -304,6 +304,7 @@ def _https(url: str) -> str:
     return url
 
 
+@functools.lru_cache(maxsize=64)
 def _dial(telephone: str) -> str:
     return re.sub(r"[^0-9+]", "", telephone)
 

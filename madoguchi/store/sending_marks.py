@@ -22,8 +22,8 @@ from madoguchi.store.models import Audit, Booking, OutboxMessage
 SENDING_LEASE = timedelta(minutes=10)
 """The relay may take five minutes to answer the final dot (RFC 5321, 4.5.3.2.6); nobody else may judge it sooner."""
 
+_AUDIT_OWN = tuple((f"subject_{n}", f"old_{n}", f"new_{n}") for n in range(2))
 _AUDIT_COLUMNS = tuple(column.name for column in Audit.__table__.columns if column.name != "id")
-_CHECKPOINT_PAGES = 8000
 _SENDING, _SENT = MessageStatus.SENDING.value, MessageStatus.SENT.value
 
 log = logging.getLogger(__name__)
@@ -79,11 +79,9 @@ class SendingMarks:
     def __enter__(self) -> Self:
         self._connection = self._database.engine.raw_connection()
         self._cursor = self._connection.cursor()
-        self._checkpoint_after(_CHECKPOINT_PAGES)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._checkpoint_after(1000)
         self._cursor.close()
         self._connection.close()
 
@@ -119,23 +117,22 @@ class SendingMarks:
         return allowed
 
     def _audit(self, act: Act, happened: Any, recorded: Any, arrows: list[tuple[str, str, str]]) -> None:
+        values = audit_row(act, "message", "", "transition")
+        values |= {"happened_at": happened, "recorded_at": recorded, "details": self._details}
         for at in range(0, len(arrows), 2):
-            values: dict[str, Any] = {}
             pair = arrows[at : at + 2]
-            for number, (row_id, old, new) in enumerate(pair):
-                row = audit_row(act, "message", row_id, "transition", old=old, new=new)
-                row |= {"happened_at": happened, "recorded_at": recorded, "details": self._details}
-                values |= {f"{name}_{number}": value for name, value in row.items()}
+            for names, arrow in zip(_AUDIT_OWN, pair, strict=False):
+                values.update(zip(names, arrow, strict=True))
             self._write_audit[len(pair)].run(self._cursor, values)
-
-    def _checkpoint_after(self, pages: int) -> None:
-        # The same few pages are written again and again: moving them out of the log seldom costs a tenth of often.
-        if self._database.is_sqlite:
-            self._cursor.execute(f"PRAGMA wal_autocheckpoint={pages}")
 
 
 def _audit_statement(count: int) -> Any:
-    return insert(Audit).values([{name: bindparam(f"{name}_{n}") for name in _AUDIT_COLUMNS} for n in range(count)])
+    # What the rows have in common is given once.
+    rows: list[dict[str, Any]] = []
+    for own in _AUDIT_OWN[:count]:
+        names = dict(zip(("subject", "old", "new"), own, strict=True))
+        rows.append({name: bindparam(names.get(name, name)) for name in _AUDIT_COLUMNS})
+    return insert(Audit).values(rows)
 
 
 def _sending_statement(kind: MailKind) -> Any:
