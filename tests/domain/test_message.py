@@ -1,4 +1,5 @@
 import json
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -150,3 +151,16 @@ def test_a_message_id_is_the_same_on_every_attempt():
 def test_a_message_id_of_anything_else_is_refused(identity, domain):
     with pytest.raises(ValueError, match="message_id"):
         message_id(identity, domain)
+
+
+def test_no_mail_can_say_more_of_a_person_than_a_name_and_the_way_into_the_meeting():
+    """Neither the job-seeker number nor telephone, address or birthday has a place in any context."""
+    of_the_matter = {
+        "start", "duration", "reference", "revision", "companion", "online_registrant", "missing", "wished", "why",
+        "offers", "answer_by",
+    }  # fmt: skip
+    of_the_person = {"recipient_name", "meeting_id", "passcode", "join_url"}
+    for context in CONTEXTS.values():
+        assert {field.name for field in fields(context)} <= of_the_matter | of_the_person
+        hidden = {field.name for field in fields(context) if not field.repr}
+        assert hidden == of_the_person & {field.name for field in fields(context)}
