@@ -28,6 +28,7 @@ from madoguchi.store.types import UtcDateTime, new_id
 
 _ACTIVE = text("status IN ('held', 'confirmed')")
 _LIVE_MEETING = text("status IN ('claimed', 'created', 'verified')")
+_CLAIMED = text("claim_owner IS NOT NULL")
 _UNSENT = text("status IN ('queued', 'retrying')")
 
 
@@ -256,7 +257,8 @@ class OutboxMessage(Base):
     __table_args__ = (
         UniqueConstraint("office", "dedupe_key"),
         Index("ix_outbox_message_due", "office", "due_at", "id", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
-        Index("ix_outbox_message_status", "office", "status"),
+        # Only what somebody holds: an index over every status would be written twice a mail and read by nobody.
+        Index("ix_outbox_message_claimed", "office", "claim_owner", sqlite_where=_CLAIMED, postgresql_where=_CLAIMED),
         Index("ix_outbox_message_booking_id", "booking_id"),
     )
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)

@@ -124,6 +124,7 @@ def recover_stale(session: Session, act: Act, dead: Sequence[str]) -> list[str]:
     """
     stale = and_(
         OutboxMessage.office == act.office,
+        OutboxMessage.claim_owner.is_not(None),
         or_(OutboxMessage.claim_owner.in_(list(dead)), OutboxMessage.claim_until < act.recorded_at),
     )
     doubtful = list(
@@ -295,7 +296,11 @@ def unsent_due(session: Session, office: str, as_of: datetime) -> list[Row[Any]]
             select(OutboxMessage.id, OutboxMessage.status, OutboxMessage.reason, OutboxMessage.claim_owner)
             .where(
                 OutboxMessage.office == office,
-                OutboxMessage.status.in_((*_UNSENT, MessageStatus.SENDING.value)),
+                # Two halves, each with its own partial index: the unsent ones, and what somebody is sending.
+                or_(
+                    text("outbox_message.status IN ('queued', 'retrying')"),
+                    and_(OutboxMessage.claim_owner.is_not(None), OutboxMessage.status == MessageStatus.SENDING.value),
+                ),
                 OutboxMessage.due_at <= as_of,
             )
             .order_by(OutboxMessage.due_at, OutboxMessage.id)

@@ -346,13 +346,19 @@ def upgrade() -> None:
     with op.batch_alter_table("outbox_message", schema=None) as batch_op:
         batch_op.create_index("ix_outbox_message_booking_id", ["booking_id"], unique=False)
         batch_op.create_index(
+            "ix_outbox_message_claimed",
+            ["office", "claim_owner"],
+            unique=False,
+            sqlite_where=sa.text("claim_owner IS NOT NULL"),
+            postgresql_where=sa.text("claim_owner IS NOT NULL"),
+        )
+        batch_op.create_index(
             "ix_outbox_message_due",
             ["office", "due_at", "id"],
             unique=False,
             sqlite_where=sa.text("status IN ('queued', 'retrying')"),
             postgresql_where=sa.text("status IN ('queued', 'retrying')"),
         )
-        batch_op.create_index("ix_outbox_message_status", ["office", "status"], unique=False)
     _guard_audit()
 
 
