@@ -10,7 +10,8 @@ from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
 from tasks import steps
-from tasks.reporting import begin, finish, lacking_messages, messages_report, run_name
+from tasks.delivery import DeliveryReport
+from tasks.reporting import attempt, begin, finish, lacking_messages, messages_report, run_name
 from tasks.summary import Summary
 
 
@@ -31,6 +32,6 @@ async def deliver_messages(as_of: datetime | None = None) -> State[Any]:
     """
     run = begin("deliver-messages", as_of, flow_run.id)
     summary = Summary()
-    delivered = steps.deliver_messages(run)
+    delivered = attempt(summary, steps.deliver_messages, DeliveryReport(), run)
     summary.lacking(lacking_messages(delivered))
     return await finish(run, summary, messages_report(summary, delivered))

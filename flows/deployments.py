@@ -65,7 +65,7 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             entrypoint="flows/process_requests.py:process_requests",
             description=(
                 "職員が手で動かします。ファイルを指定しないときは、受信フォルダーをすべて読みます。"
-                "ほかの実行と重なったときは、終わるのを待って動きます。"
+                "手で始めた実行どうしは、順番に動きます。"
             ),
             tags=("office", "by-hand"),
             collision="ENQUEUE",

@@ -10,7 +10,20 @@ from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
 from tasks import steps
-from tasks.reporting import begin, finish, lacking_files, lacking_meetings, lacking_messages, requests_report, run_name
+from tasks.delivery import DeliveryReport
+from tasks.inbox import InboxReport
+from tasks.meetings import MeetingsReport
+from tasks.reporting import (
+    attempt,
+    begin,
+    finish,
+    lacking_files,
+    lacking_meetings,
+    lacking_messages,
+    requests_report,
+    run_name,
+)
+from tasks.scheduling import ScheduleReport
 from tasks.summary import Summary
 
 
@@ -38,12 +51,12 @@ async def process_requests(
     run = begin("process-requests", as_of, flow_run.id)
     summary = Summary()
 
-    received = steps.receive_exports(run, path, source)
+    received = attempt(summary, steps.receive_exports, InboxReport(), run, path, source)
     # Undo first: a hold whose session began without a meeting frees its slot before slots are given out.
-    released = steps.release_expired_holds(run)
-    scheduled = steps.schedule_requests(run)
-    made = steps.create_meetings(run)
-    delivered = steps.deliver_messages(run)
+    released: list[str] = attempt(summary, steps.release_expired_holds, [], run)
+    scheduled = attempt(summary, steps.schedule_requests, ScheduleReport(), run)
+    made = attempt(summary, steps.create_meetings, MeetingsReport(), run)
+    delivered = attempt(summary, steps.deliver_messages, DeliveryReport(), run)
 
     summary.lacking(lacking_files(received))
     summary.lacking(lacking_meetings(made))

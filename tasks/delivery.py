@@ -26,6 +26,7 @@ from madoguchi.store import outbox as store
 from madoguchi.store.outbox import Settled
 from madoguchi.store.runs import open_staff_task
 from madoguchi.store.sending_marks import SendingMarks
+from madoguchi.store.vault import VaultError
 from tasks.wiring import Run, Services
 
 BATCH = 200
@@ -137,13 +138,13 @@ class _Round:
     def _built(self, batch: list[Any]) -> Iterator[_Mail]:
         """Build what may be sent; suppress, with its reason, what may not be any more."""
         for row in batch:
-            opened = self._services.vault.open_json(row.sealed_context, f"outbox_message.sealed_context.{row.id}")
             kind = MailKind(row.kind)
             try:
+                opened = self._services.vault.open_json(row.sealed_context, f"outbox_message.sealed_context.{row.id}")
                 context = context_from_json(kind, opened["context"])
                 reason = self._why_not(row, kind, context)
                 data = None if reason else self._build(row, kind, context, opened["to"])
-            except (MailTemplateError, MailBuildError, ValueError):
+            except (MailTemplateError, MailBuildError, VaultError, KeyError, ValueError):
                 self._settle(_Mail(row, kind, "", b""), MessageStatus(row.status), MessageStatus.FAILED, "NOT_BUILT")
                 continue
             if data is None:
@@ -343,6 +344,9 @@ class _Round:
         now = self._services.clock()
         with self._services.database.read() as session:
             for row in store.unsent_due(session, self._services.office.code, self._run.at(now)):
+                if row.claim_owner and self._services.is_alive(row.claim_owner) is True:
+                    # That runner is at it and will report it.
+                    continue
                 waiting = "CLAIMED_ELSEWHERE" if row.claim_owner else stopped or row.reason or "NOT_REACHED"
                 self.report.incomplete.append((row.id, waiting))
 

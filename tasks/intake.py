@@ -236,6 +236,10 @@ def _staged(services: Services, reading: _Reading, raw: RawRow, occurrence: int,
     row_id = new_id()
     vault = services.vault
     application = result.application
+    if result.outcome is Outcome.ACCEPT and _before_any_terms(services, application.submitted_at):
+        # No consent could be recorded: a person looks, and the other rows go on.
+        reason = Reason.NO_SUBMIT_TIME
+        result = replace(result, outcome=Outcome.NEEDS_REVIEW, reason=reason, findings=(reason, *result.findings))
     values = application.to_json()
     name_key = name_match_key(application.name)
     sealed = {"application": values, "findings": [finding.value for finding in result.findings]}
@@ -263,6 +267,10 @@ def _staged(services: Services, reading: _Reading, raw: RawRow, occurrence: int,
         "sealed_raw": vault.seal(_JSON.encode(cells).encode(), f"booking_request.sealed_raw.{row_id}"),
         "sealed_values": vault.seal(_JSON.encode(sealed).encode(), f"booking_request.sealed_values.{row_id}"),
     }
+
+
+def _before_any_terms(services: Services, submitted_at: datetime | None) -> bool:
+    return submitted_at is None or (services.terms_since is not None and submitted_at < services.terms_since)
 
 
 def _index(services: Services, purpose: str, value: str | None) -> bytes | None:

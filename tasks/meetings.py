@@ -80,7 +80,18 @@ def create_meetings(services: Services, run: Run) -> MeetingsReport:
         services.set_stage(run.as_of)
         with services.make_zoom() as zoom:
             _Round(services, run, zoom, report).go([(row.id, row.reference) for row in todo])
+        _name_the_rest(services, run, report)
     return report
+
+
+def _name_the_rest(services: Services, run: Run, report: MeetingsReport) -> None:
+    """Name holds that another runner has claimed, unless it certainly lives: then it will report them itself."""
+    named = {reference for reference, _ in report.incomplete}
+    with services.database.read() as session:
+        for row in store.bookings_without_meeting(session, services.office.code, run.as_of):
+            owner = store.owner_of_claim(session, row.id)
+            if row.reference not in named and owner and services.is_alive(owner) is not True:
+                report.incomplete.append((row.reference, "CLAIMED_ELSEWHERE"))
 
 
 class _Round:
@@ -152,6 +163,8 @@ class _Round:
         limit = self._services.office.zoom.daily_changes_per_host
         with self._services.database.write() as session:
             booking = session.get(Booking, booking_id)
+            if booking is not None and booking.host not in self._users and not self._change_host(session, booking):
+                raise _GiveUp("HOST_NOT_IN_OFFICE")
             if booking is not None and booking.host in self._bad_hosts:
                 self._change_host(session, booking)
             while True:

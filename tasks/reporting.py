@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas import State
@@ -13,11 +14,13 @@ from prefect.states import Completed, Failed
 
 from madoguchi.domain.application import REASONS, Outcome, Reason
 from madoguchi.domain.office import JST
-from tasks.delivery import DeliveryReport
+from madoguchi.store.runs import open_tasks
+from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE, DeliveryReport
 from tasks.inbox import InboxReport
 from tasks.meetings import MeetingsReport
 from tasks.scheduling import ScheduleReport
-from tasks.steps import new_run
+from tasks.settling import CALL_APPLICANT, REVIEW_REQUEST, SWITCH_REGISTRATION
+from tasks.steps import StepError, new_run
 from tasks.summary import Shortfall, Summary, counts_table, reasons_table
 from tasks.summary import begin as record_begin
 from tasks.summary import conclude as record_end
@@ -36,6 +39,19 @@ _MESSAGES_JA = {
     "uncertain": "届いたか不明（確認が必要）",
     "suppressed": "送らないことにした",
 }
+
+
+_TASKS_JA = {
+    REVIEW_REQUEST: "申込みの確認",
+    CALL_APPLICANT: "お電話での連絡",
+    SWITCH_REGISTRATION: "利用登録者への切替え",
+    UNCERTAIN_MESSAGE: "届いたか分からないお知らせ",
+    FAILED_MESSAGE: "送れなかったお知らせ",
+    UNSENT_MESSAGE: "送れないまま時刻を過ぎたお知らせ",
+}
+_LISTED = 100
+
+T = TypeVar("T")
 
 
 def run_name(flow: str) -> str:
@@ -68,6 +84,19 @@ def _short(summary: Summary) -> str:
     return shown or "nothing was due"
 
 
+def attempt(summary: Summary, step: Callable[..., T], otherwise: T, *arguments: Any) -> T:
+    """Run a step; when it breaks off, name it in the summary and go on with `otherwise`.
+
+    The next steps have work of their own: what breaks intake must not keep mails from leaving.
+    """
+    try:
+        return step(*arguments)
+    except StepError as error:
+        name = str(getattr(step, "name", step))
+        summary.lacking(Shortfall(1, "step", "steps", "broke off", [(name, str(error))]))
+        return otherwise
+
+
 def lacking_files(received: InboxReport) -> Shortfall:
     """Return the files that could not be read."""
     return Shortfall(received.seen, "file", "files", "cannot be read", received.unreadable)
@@ -84,6 +113,15 @@ def lacking_messages(delivered: DeliveryReport) -> Shortfall:
     """Return the messages that are due and not settled, or settled in a way that needs a person."""
     of = len(delivered.incomplete) + delivered.counts["sent"] + delivered.counts["suppressed"]
     return Shortfall(of, "message", "messages", "not delivered", delivered.incomplete)
+
+
+def _waiting_for_staff() -> list[tuple[str, str, str]]:
+    wired = services()
+    with wired.database.read() as session:
+        return [
+            (_TASKS_JA.get(task.kind, task.kind), task.subject, task.reason or "")
+            for task in open_tasks(session, wired.office.code)
+        ]
 
 
 def requests_report(
@@ -135,6 +173,12 @@ def requests_report(
     parts = [f"# 申込みの受付\n\n{_headline(summary)}", f"読み込んだ行 {summary.counts['in']} ＝ {sum_of}", table]
     if look_at:
         parts.append("## 確認が必要な行と受付できない行\n\n" + reasons_table(look_at))
+    waiting = _waiting_for_staff()
+    summary.add({"staff_open": len(waiting)})
+    if waiting:
+        lines = [f"| {kind} | {subject} | {_reason_ja(reason)} |" for kind, subject, reason in waiting[:_LISTED]]
+        head = f"## 職員の確認を待つもの（{len(waiting)}件）\n\n| 内容 | 番号 | 理由 |\n|---|---|---|\n"
+        parts.append(head + "\n".join(lines))
     if received.unreadable:
         names = "\n".join(f"- `{name}`: {code}" for name, code in received.unreadable)
         parts.append("## 読めなかったファイル\n\n" + names)

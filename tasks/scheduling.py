@@ -75,7 +75,8 @@ def schedule_requests(services: Services, run: Run) -> ScheduleReport:
     """
     for attempt in range(_TRIES):
         try:
-            with services.database.write() as session:
+            # Not while an export is judged: it may be replacing a request that this round would book.
+            with services.database.exclusive("intake"), services.database.write() as session:
                 return _Round(services, run, session, run.act(services)).go()
         except IntegrityError:
             if attempt == _TRIES - 1:
@@ -216,6 +217,8 @@ class _Round:
                 context=context.to_json(),
                 template_version=self.services.templates.version(MailKind.ALTERNATIVES),
                 due_at=self.run.as_of,
+                # Offers that have passed help nobody.
+                not_after=min(times) if times else None,
                 client_id=request.client_id,
                 request_id=request.id,
             )

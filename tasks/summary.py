@@ -57,9 +57,8 @@ class Summary:
         for short in self.shortfalls:
             named = ", ".join(ref for ref, _ in short.items[:_NAMED])
             more = f" and {len(short.items) - _NAMED} more" if len(short.items) > _NAMED else ""
-            codes = ", ".join(sorted({code for _, code in short.items}))
             noun = short.singular if short.of == 1 else short.plural
-            parts.append(f"{len(short.items)} of {short.of} {noun} {short.what} ({codes}): {named}{more}")
+            parts.append(f"{len(short.items)} of {short.of} {noun} {short.what}: {named}{more}")
         return "; ".join(parts) + "; run again"
 
 

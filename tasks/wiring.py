@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 from sqlalchemy.exc import OperationalError
 
-from config.settings import ROOT, Settings, load_settings
+from config.settings import ROOT, Settings, is_loopback, load_settings
 from config.settings import SettingsError as SettingsError  # noqa: PLC0414 — steps name it; only here are settings known
 from madoguchi.adapters.form_export import MappingError, load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
@@ -31,11 +33,14 @@ from madoguchi.domain.office import Office
 from madoguchi.sandbox.endpoints import Endpoints, Ports, ensure_sandbox
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database
-from madoguchi.store.terms import TermsChanged, TermsFacts, register_terms
+from madoguchi.store.terms import TermsChanged, TermsFacts, register_terms, terms_since
 from madoguchi.store.vault import Vault, VaultError, open_vault, parse_master_keys
 
 SANDBOX_JOIN_HOSTS = ("zoom.example.jp", "example.com", *sorted(LOOPBACK_HOSTS))
 """Where the links of a stand-in Zoom may lead; none of them is a real meeting."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Services:
     make_zoom: Callable[[], ZoomClient]
     make_mailer: Callable[[], Mailer]
     join_hosts: tuple[str, ...]
+    terms_since: datetime | None = None
+    """The first instant at which a consent can name versions of both terms; None: not known, not judged."""
     set_stage: Callable[[datetime], None] = lambda _as_of: None
     """In the sandbox: let the stand-ins live at that business time. In life: nothing."""
     is_alive: Callable[[str], bool | None] = is_alive
@@ -116,6 +123,7 @@ def build_services(settings: Settings) -> Services:
                     for v in read_terms(settings.terms_dir)
                 ],
             )
+            since = terms_since(session, office.code)
     except (VaultError, TermsFileError, TermsChanged, MappingError) as error:
         raise SettingsError([str(error)]) from None
     except OperationalError as error:
@@ -137,6 +145,7 @@ def build_services(settings: Settings) -> Services:
         owner=owner_token(),
         make_zoom=lambda: _zoom(settings, stand_ins),
         make_mailer=lambda: _mailer(settings, stand_ins),
+        terms_since=since,
         set_stage=stand_ins.set_clock,
         join_hosts=join_hosts,
     )
@@ -171,10 +180,24 @@ class StandIns:
             )
 
     def set_clock(self, as_of: datetime) -> None:
-        """Let the stand-in Zoom live at `as_of`: it takes a start in the past for "now", as Zoom does."""
-        if self._settings.uses_sandbox_zoom:
-            url = f"{self.endpoints().zoom_url}/sandbox/clock"
-            httpx.post(url, json={"now": as_of.isoformat()}, timeout=10).raise_for_status()
+        """Let the stand-in Zoom live at `as_of`: it takes a start in the past for "now", as Zoom does.
+
+        Runs of `madoguchi up` get its address by the environment, as somebody else's stand-in would give its own: that
+        one may have no clock, and then goes on living in the present.
+        """
+        settings = self._settings
+        if settings.uses_sandbox_zoom:
+            self._post_clock(self.endpoints().zoom_url, as_of).raise_for_status()
+        elif settings.is_sandbox and is_loopback(urlsplit(settings.zoom.api_url).hostname or ""):
+            parts = urlsplit(settings.zoom.api_url)
+            try:
+                self._post_clock(f"{parts.scheme}://{parts.netloc}", as_of)
+            except httpx.HTTPError as error:
+                log.info("the stand-in Zoom did not take the time: %s", type(error).__name__)
+
+    @staticmethod
+    def _post_clock(origin: str, as_of: datetime) -> httpx.Response:
+        return httpx.post(f"{origin}/sandbox/clock", json={"now": as_of.isoformat()}, timeout=10, trust_env=False)
 
 
 def _zoom(settings: Settings, stand_ins: StandIns) -> ZoomClient:

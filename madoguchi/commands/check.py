@@ -48,6 +48,9 @@ def findings(settings: Settings) -> Iterator[Line]:
     yield from _record(settings)
     yield from _files(settings)
     yield from _holidays(office.holidays_known_until, real_clock().astimezone(JST).date(), office.horizon_days)
+    if _is_behind(settings):
+        # Looking must not change the record; a new one is made as every command would make it.
+        return
     try:
         services = build_services(settings)
     except (SettingsError, DatabaseUnreachable) as error:
@@ -81,6 +84,14 @@ def _record(settings: Settings) -> Iterator[Line]:
         yield Line(True, f"encryption keys: {len(masters)}, in use {masters[0].id}")
     except VaultError as error:
         yield Line(False, f"encryption keys: {error}")
+
+
+def _is_behind(settings: Settings) -> bool:
+    try:
+        level, newest = Database(settings.resolved_database_url).levels()
+    except DatabaseUnreachable:
+        return True
+    return level is not None and level != newest
 
 
 def _files(settings: Settings) -> Iterator[Line]:

@@ -74,6 +74,13 @@ def owners_of_claims(session: Session, office: str) -> list[str]:
     ]
 
 
+def owner_of_claim(session: Session, booking_id: str) -> str | None:
+    """Return who holds the claim on the meeting of a booking."""
+    return session.scalar(
+        select(Meeting.claim_owner).where(Meeting.booking_id == booking_id, Meeting.claim_owner.is_not(None)).limit(1)
+    )
+
+
 def lift_claims(session: Session, act: Act, dead: list[str]) -> int:
     """Lift the claims of runners that died or let their lease run out; the meetings stay `claimed` or `created`."""
     result = session.execute(

@@ -81,6 +81,17 @@ def open_staff_task(session: Session, act: Act, kind: str, subject: str, reason:
     return True
 
 
+def open_tasks(session: Session, office: str) -> list[StaffTask]:
+    """Return everything that waits for a person, the oldest first."""
+    return list(
+        session.scalars(
+            select(StaffTask)
+            .where(StaffTask.office == office, StaffTask.closed_at.is_(None))
+            .order_by(StaffTask.opened_at, StaffTask.id)
+        )
+    )
+
+
 def close_staff_tasks(session: Session, act: Act, subject: str) -> None:
     """Close what waits for a person about a subject that has become pointless."""
     for task in session.scalars(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from madoguchi.store.models import TermsVersion
@@ -82,6 +82,20 @@ def in_force_at(versions: Iterable[TermsVersion], document: str, at: datetime) -
         if version.effective_at <= at:
             return version
     raise NoTermsInForce(f"no version of the {document} terms was in force at {at.isoformat()}")
+
+
+def terms_since(session: Session, office: str) -> datetime | None:
+    """Return the first instant at which versions of both documents are in force; None while one document has none."""
+    firsts = [
+        session.scalar(
+            select(func.min(TermsVersion.effective_at)).where(
+                TermsVersion.office == office, TermsVersion.document == document
+            )
+        )
+        for document in (SERVICE_TERMS, ZOOM_TERMS)
+    ]
+    known = [first for first in firsts if first is not None]
+    return max(known) if len(known) == len(firsts) else None
 
 
 def terms_in_force(session: Session, office: str, document: str, at: datetime) -> TermsVersion:

@@ -37,7 +37,7 @@ def test_the_shipped_office_is_read_as_written():
     assert (office.grid_minutes, office.horizon_days, office.year_guess_days) == (30, 120, 92)
     assert office.holidays_known_until == date(2027, 12, 31)
     assert office.zoom.daily_changes_per_host == 100
-    assert office.max_send_attempts == 48
+    assert office.max_send_attempts == 96
     assert "gmail.com" in office.known_mail_domains
 
 
@@ -88,7 +88,7 @@ MISTAKES = [
     ("create_per_second = 20", "create_per_second = 0", "zoom.create_per_second", "greater than 0"),
     ("daily_changes_per_host = 100", "daily_changes_per_host = 0", "zoom.daily_changes_per_host", "greater than 0"),
     ("concurrency = 8", "concurrency = 65", "zoom.concurrency", "64"),
-    ("max_attempts = 48", "max_attempts = 0", "messages.max_attempts", "1"),
+    ("max_attempts = 96", "max_attempts = 0", "messages.max_attempts", "1"),
     ("alternatives_offered = 3", "alternatives_offered = 10", "messages.alternatives_offered", "9"),
     ('day_before = "15:00"', 'day_before = "3 pm"', "reminders.day_before", "pattern"),
     ("hour_before_minutes = 60", "hour_before_minutes = 1", "reminders.hour_before_minutes", "5"),
