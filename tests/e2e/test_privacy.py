@@ -64,7 +64,9 @@ def canaries_of(path):
             plain = " ".join(value.split())
             forms = {value.strip(), plain, "".join(plain.split())}
             if any(word in header for word in ("求職番号", "電話")):
-                forms.add("".join(char for char in plain if char.isdecimal()))
+                digits = "".join(char for char in plain if char.isdecimal())
+                # Seven digits of 9.9999E+12 also stand in "slept 9.9999912 s".
+                forms |= {digits} if len(digits) >= 9 else set()
             found |= {form for form in forms if form not in IMPERSONAL and is_telling(form)}
     return found
 
