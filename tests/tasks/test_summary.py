@@ -20,8 +20,7 @@ def test_what_lacks_is_said_with_number_reason_and_what_to_do():
     summary.lacking(shortfall(("M-1", "ZOOM_TIMEOUT"), ("M-2", "ZOOM_UNREACHABLE")))
     summary.lacking(Shortfall(1, "file", "files", "cannot be read", [("a.csv", "NOT_A_TABLE")]))
     assert summary.sentence() == (
-        "2 of 3 sessions have no meeting: M-1, M-2; "
-        "1 of 1 file cannot be read: a.csv; run again"
+        "2 of 3 sessions have no meeting: M-1, M-2; 1 of 1 file cannot be read: a.csv; run again"
     )
     assert summary.incomplete[0] == {"reference": "M-1", "reason": "ZOOM_TIMEOUT"}
 
