@@ -107,9 +107,10 @@ def test_a_failed_run_names_how_many_of_what_are_undone_and_the_next_one_finishe
     run, artifact, _ = run_record(api, "process-requests")
     message = run["state"]["message"]
     assert (run["state_type"], run["state_name"]) == ("FAILED", "Failed")
-    found = re.fullmatch(r"2 of 21 sessions have no meeting \(ZOOM_\w+\): (M-\w+), (M-\w+); run again", message)
+    found = re.fullmatch(r"2 of 21 sessions have no meeting: (M-\w+), (M-\w+); run again", message)
     assert found, message
     assert [item["reference"] for item in summary["incomplete"]] == list(found.groups())
+    assert all(item["reason"].startswith("ZOOM_") for item in summary["incomplete"])
     assert "2 件が済んでいません" in artifact["data"]
     assert all(f"`{name}`" in artifact["data"] for name in found.groups())
     assert json.loads(office.process(GOOGLE, "google").stdout)["counts"]["confirmed"] == 2
@@ -120,7 +121,7 @@ def test_messages_that_are_not_delivered_fail_the_run_and_deliver_messages_finis
     office.mailbox.state.faults.order({"at": "MAIL", "kind": "421", "times": None, "after": 30})
     office.process(GOOGLE, "google")
     run, _, _ = run_record(api, "process-requests")
-    assert re.match(r"3 of 33 messages not delivered \(SMTP_\w+(, \w+)*\): .*; run again$", run["state"]["message"])
+    assert re.match(r"3 of 33 messages not delivered: (\w{32}(, )?){3}; run again$", run["state"]["message"])
     assert deliver(office).returncode == 1
     assert run_record(api, "deliver-messages")[0]["state_type"] == "FAILED"
     office.heal()
