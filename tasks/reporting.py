@@ -115,13 +115,20 @@ def lacking_messages(delivered: DeliveryReport) -> Shortfall:
     return Shortfall(of, "message", "messages", "not delivered", delivered.incomplete)
 
 
-def _waiting_for_staff() -> list[tuple[str, str, str]]:
+def _staff_section(summary: Summary) -> list[str]:
+    """Count what waits for a person and return it as a section, or nothing."""
     wired = services()
     with wired.database.read() as session:
-        return [
-            (_TASKS_JA.get(task.kind, task.kind), task.subject, task.reason or "")
-            for task in open_tasks(session, wired.office.code)
+        waiting = open_tasks(session, wired.office.code)
+        lines = [
+            f"| {_TASKS_JA.get(task.kind, task.kind)} | {task.subject} | {_reason_ja(task.reason or '')} |"
+            for task in waiting[:_LISTED]
         ]
+    summary.add({"staff_open": len(waiting)})
+    if not waiting:
+        return []
+    head = f"## 職員の確認を待つもの（{len(waiting)}件）\n\n| 内容 | 番号 | 理由 |\n|---|---|---|\n"
+    return [head + "\n".join(lines)]
 
 
 def requests_report(
@@ -173,12 +180,7 @@ def requests_report(
     parts = [f"# 申込みの受付\n\n{_headline(summary)}", f"読み込んだ行 {summary.counts['in']} ＝ {sum_of}", table]
     if look_at:
         parts.append("## 確認が必要な行と受付できない行\n\n" + reasons_table(look_at))
-    waiting = _waiting_for_staff()
-    summary.add({"staff_open": len(waiting)})
-    if waiting:
-        lines = [f"| {kind} | {subject} | {_reason_ja(reason)} |" for kind, subject, reason in waiting[:_LISTED]]
-        head = f"## 職員の確認を待つもの（{len(waiting)}件）\n\n| 内容 | 番号 | 理由 |\n|---|---|---|\n"
-        parts.append(head + "\n".join(lines))
+    parts += _staff_section(summary)
     if received.unreadable:
         names = "\n".join(f"- `{name}`: {code}" for name, code in received.unreadable)
         parts.append("## 読めなかったファイル\n\n" + names)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +117,3 @@ def _print(summary: dict[str, Any], message: str) -> None:
             print(f"  {name:<20} {count}")
     if summary["incomplete"]:
         print(f"  {message}")
-
-
-def now() -> datetime:
-    """Return the present instant, for commands that act without a flow."""
-    return datetime.now(UTC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from starlette.routing import Route
 from madoguchi.sandbox.mailbox_pages import messages, page_routes
 from madoguchi.sandbox.mailbox_smtp import SmtpServer
 from madoguchi.sandbox.mailbox_store import MailboxState
-from madoguchi.sandbox.zoom_server import LOOPBACK, open_socket
+from madoguchi.sandbox.zoom_server import LOOPBACK, open_socket, wait_until_up
 
 PRODUCT = "madoguchi-sandbox-mailbox"
 
@@ -116,7 +115,7 @@ def running_mailbox(path: Path, *, smtp_port: int = 0, http_port: int = 0) -> It
         try:
             smtp.start()
             thread.start()
-            _wait_until_up(web, thread)
+            wait_until_up(web, thread)
             url = f"http://{LOOPBACK}:{http_socket.getsockname()[1]}"
             yield RunningMailbox(LOOPBACK, smtp_socket.getsockname()[1], url, state)
         finally:
@@ -125,11 +124,3 @@ def running_mailbox(path: Path, *, smtp_port: int = 0, http_port: int = 0) -> It
             if thread.ident:
                 thread.join(timeout=10)
             state.close()
-
-
-def _wait_until_up(server: uvicorn.Server, thread: threading.Thread) -> None:
-    until = time.monotonic() + 10
-    while not server.started:
-        if not thread.is_alive() or time.monotonic() > until:
-            raise RuntimeError("the stand-in mailbox's page did not start")
-        time.sleep(0.005)

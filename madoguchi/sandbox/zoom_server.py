@@ -124,7 +124,7 @@ def running_zoom(path: Path, settings: SandboxZoom | None = None, *, port: int =
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="sandbox-zoom", daemon=True)
     thread.start()
     try:
-        _wait_until_up(server, thread)
+        wait_until_up(server, thread)
         yield RunningZoom(f"http://{LOOPBACK}:{listening.getsockname()[1]}", state)
     finally:
         server.should_exit = True
@@ -134,9 +134,10 @@ def running_zoom(path: Path, settings: SandboxZoom | None = None, *, port: int =
         state.close()
 
 
-def _wait_until_up(server: uvicorn.Server, thread: threading.Thread) -> None:
+def wait_until_up(server: uvicorn.Server, thread: threading.Thread) -> None:
+    """Return when a server answers; RuntimeError, naming its thread, when it ends or takes longer than ten seconds."""
     until = time.monotonic() + 10
     while not server.started:
         if not thread.is_alive() or time.monotonic() > until:
-            raise RuntimeError("the stand-in Zoom did not start")
+            raise RuntimeError(f"{thread.name} did not start")
         time.sleep(0.005)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Row, and_, func, or_, select, text, update
+from sqlalchemy import CursorResult, Row, and_, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.message import MailKind, MessageStatus, message_id, message_key
@@ -279,14 +279,6 @@ def release_claims(session: Session, office: str, owner: str) -> None:
         .values(claim_owner=None, claim_until=None)
         .execution_options(synchronize_session=False)
     )
-
-
-def count_by_status(session: Session, office: str) -> dict[str, int]:
-    """Return how many messages are in each status."""
-    rows = session.execute(
-        select(OutboxMessage.status, func.count()).where(OutboxMessage.office == office).group_by(OutboxMessage.status)
-    )
-    return dict(rows.tuples().all())
 
 
 def unsent_due(session: Session, office: str, as_of: datetime) -> list[Row[Any]]:
