@@ -9,7 +9,19 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final, Self, TypeAlias
 
-from madoguchi.domain.office import JST, SESSION_MINUTES
+from madoguchi.domain.office import SESSION_MINUTES
+from madoguchi.domain.session_mails import (
+    CancelledContext,
+    ChangedContext,
+    CorrectedContext,
+    DeclinedContext,
+    NoShowContext,
+    OfficeFaultContext,
+    ReminderContext,
+    SessionMail,
+    iso,
+    require_aware,
+)
 
 
 class MailKind(StrEnum):
@@ -18,6 +30,14 @@ class MailKind(StrEnum):
     CONFIRMED = "confirmed"
     INCOMPLETE = "incomplete"
     ALTERNATIVES = "alternatives"
+    REMINDER_DAY = "reminder_day"
+    REMINDER_HOUR = "reminder_hour"
+    CHANGED = "changed"
+    CANCELLED = "cancelled"
+    NO_SHOW = "no_show"
+    CORRECTED = "corrected"
+    OFFICE_FAULT = "office_fault"
+    DECLINED = "declined"
 
 
 class MessageStatus(StrEnum):
@@ -78,7 +98,8 @@ class KindRule:
     """What holds for every message of a kind.
 
     `needs_booking_status`: at the moment of sending the booking must stand there; empty means that the kind is not
-    about a booking. `not_after_start`: worthless once the session has begun.
+    about a booking. `not_after_start`: worthless once the session has begun. `too_late`: what a message becomes whose
+    time of use has passed unsent: `suppressed` and told by staff, or `missed`, which is recorded and no more.
     """
 
     template: str
@@ -86,12 +107,29 @@ class KindRule:
     calendar_method: str | None
     needs_booking_status: frozenset[str]
     not_after_start: bool
+    too_late: MessageStatus = MessageStatus.SUPPRESSED
 
+
+_VERDICTS = frozenset({"attended", "contacted", "no_show_proposed", "no_show", "office_fault", "undetermined"})
 
 KINDS: Final[Mapping[MailKind, KindRule]] = {
     MailKind.CONFIRMED: KindRule("confirmed", True, "PUBLISH", frozenset({"confirmed"}), True),
     MailKind.INCOMPLETE: KindRule("incomplete", False, None, frozenset(), False),
     MailKind.ALTERNATIVES: KindRule("alternatives", False, None, frozenset(), False),
+    MailKind.REMINDER_DAY: KindRule(
+        "reminder_day", False, None, frozenset({"confirmed"}), True, too_late=MessageStatus.MISSED
+    ),
+    MailKind.REMINDER_HOUR: KindRule(
+        "reminder_hour", False, None, frozenset({"confirmed"}), True, too_late=MessageStatus.MISSED
+    ),
+    MailKind.CHANGED: KindRule("changed", True, "PUBLISH", frozenset({"confirmed"}), True),
+    MailKind.CANCELLED: KindRule("cancelled", True, "CANCEL", frozenset({"cancelled"}), False),
+    MailKind.NO_SHOW: KindRule("no_show", False, None, frozenset({"no_show"}), False),
+    MailKind.CORRECTED: KindRule(
+        "corrected", False, None, _VERDICTS - {"no_show", "no_show_proposed"} | {"cancelled"}, False
+    ),
+    MailKind.OFFICE_FAULT: KindRule("office_fault", False, None, frozenset({"office_fault"}), False),
+    MailKind.DECLINED: KindRule("declined", False, None, frozenset(), False),
 }
 
 
@@ -134,13 +172,13 @@ class ConfirmedContext:
     online_registrant: bool = False
 
     def __post_init__(self) -> None:
-        _require_aware("start", self.start)
+        require_aware("start", self.start)
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values only; times as ISO 8601 in Asia/Tokyo."""
         return {
             "recipient_name": self.recipient_name,
-            "start": _iso(self.start),
+            "start": iso(self.start),
             "duration": self.duration,
             "meeting_id": self.meeting_id,
             "passcode": self.passcode,
@@ -201,7 +239,7 @@ class AlternativesContext:
     def __post_init__(self) -> None:
         for name, starts in (("wished", self.wished), ("offers", self.offers)):
             for start in starts:
-                _require_aware(name, start)
+                require_aware(name, start)
         if self.offers and self.answer_by is None:
             raise ValueError("answer_by: offers need the day until which they can be answered")
         object.__setattr__(self, "why", WhyNot(self.why))
@@ -212,9 +250,9 @@ class AlternativesContext:
         """Return JSON values only; times as ISO 8601 in Asia/Tokyo."""
         return {
             "recipient_name": self.recipient_name,
-            "wished": [_iso(start) for start in self.wished],
+            "wished": [iso(start) for start in self.wished],
             "why": str(self.why),
-            "offers": [_iso(start) for start in self.offers],
+            "offers": [iso(start) for start in self.offers],
             "answer_by": self.answer_by.isoformat() if self.answer_by else None,
             "reference": self.reference,
             "revision": self.revision,
@@ -234,12 +272,20 @@ class AlternativesContext:
         )
 
 
-MailContext: TypeAlias = ConfirmedContext | IncompleteContext | AlternativesContext
+MailContext: TypeAlias = ConfirmedContext | IncompleteContext | AlternativesContext | SessionMail
 
-CONTEXTS: Final[Mapping[MailKind, type[ConfirmedContext | IncompleteContext | AlternativesContext]]] = {
+CONTEXTS: Final[Mapping[MailKind, type[MailContext]]] = {
     MailKind.CONFIRMED: ConfirmedContext,
     MailKind.INCOMPLETE: IncompleteContext,
     MailKind.ALTERNATIVES: AlternativesContext,
+    MailKind.REMINDER_DAY: ReminderContext,
+    MailKind.REMINDER_HOUR: ReminderContext,
+    MailKind.CHANGED: ChangedContext,
+    MailKind.CANCELLED: CancelledContext,
+    MailKind.NO_SHOW: NoShowContext,
+    MailKind.CORRECTED: CorrectedContext,
+    MailKind.OFFICE_FAULT: OfficeFaultContext,
+    MailKind.DECLINED: DeclinedContext,
 }
 
 _HEX = re.compile(r"[0-9a-f]{16,64}")
@@ -275,12 +321,3 @@ def message_id(message_uuid_hex: str, domain: str) -> str:
     if not _HEX.fullmatch(message_uuid_hex) or not _DOMAIN.fullmatch(domain):
         raise ValueError("message_id: needs lower-case hexadecimal digits and a lower-case ASCII domain with a dot")
     return f"<{message_uuid_hex}@{domain}>"
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(JST).isoformat()
-
-
-def _require_aware(name: str, moment: datetime) -> None:
-    if moment.tzinfo is None:
-        raise ValueError(f"{name}: needs an aware datetime")
