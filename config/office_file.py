@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from madoguchi.domain.calendar import parse_clock
-from madoguchi.domain.office import SESSION_MINUTES, Counsellor, Host, Office, OpeningHours, ZoomLimits
+from madoguchi.domain.meeting import PRIVACY_SETTINGS
+from madoguchi.domain.office import (
+    SESSION_MINUTES,
+    Counsellor,
+    Host,
+    NoShowPolicy,
+    Office,
+    OpeningHours,
+    ReminderTimes,
+    StandingPolicy,
+    ZoomLimits,
+)
 
 SANDBOX_TELEPHONE = "047-000-0000"
 """A number that nobody has, for rehearsals."""
@@ -60,6 +71,16 @@ class _Zoom(_Part):
     read_per_second: Annotated[float, Field(gt=0)] = 30
     daily_changes_per_host: Annotated[int, Field(gt=0)] = 100
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    live_participants: bool = False
+    hidden_settings: frozenset[str] = frozenset()
+
+    @field_validator("hidden_settings")
+    @classmethod
+    def _are_settings_of_ours(cls, value: frozenset[str]) -> frozenset[str]:
+        unknown = sorted(value - PRIVACY_SETTINGS.keys())
+        if unknown:
+            raise ValueError(f"{unknown[0]}: no setting that is checked; they are {', '.join(PRIVACY_SETTINGS)}")
+        return value
 
 
 class _Messages(_Part):
@@ -71,6 +92,17 @@ class _Messages(_Part):
 class _Reminders(_Part):
     day_before: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "15:00"
     hour_before_minutes: Annotated[int, Field(ge=5, le=240)] = 60
+
+
+class _NoShow(_Part):
+    confirm_by_person: bool = False
+    catch_up_hours: Annotated[int, Field(ge=1, le=240)] = 48
+    look_seconds: Annotated[int, Field(ge=0, le=300)] = 30
+
+
+class _Standing(_Part):
+    counts_for_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    review_after: Annotated[int, Field(ge=1, le=99)] = 2
 
 
 class _OfficeFile(_Part):
@@ -95,6 +127,8 @@ class _OfficeFile(_Part):
     zoom: _Zoom = _Zoom()
     messages: _Messages = _Messages()
     reminders: _Reminders = _Reminders()
+    no_show: _NoShow = _NoShow()
+    standing: _Standing = _Standing()
     retention_days: dict[str, int] = {}
 
     @field_validator("hours")
@@ -174,10 +208,16 @@ def _office(parsed: _OfficeFile, *, sandbox: bool) -> Office:
         known_mail_domains=frozenset(domain.lower() for domain in parsed.messages.known_mail_domains),
         alternatives_offered=parsed.messages.alternatives_offered,
         max_send_attempts=parsed.messages.max_attempts,
-        reminder_times={
-            "day_before": parsed.reminders.day_before,
-            "hour_before_minutes": str(parsed.reminders.hour_before_minutes),
-        },
+        reminders=ReminderTimes(
+            day_before=parse_clock(parsed.reminders.day_before),
+            hour_before=timedelta(minutes=parsed.reminders.hour_before_minutes),
+        ),
+        no_show=NoShowPolicy(
+            confirm_by_person=parsed.no_show.confirm_by_person,
+            catch_up=timedelta(hours=parsed.no_show.catch_up_hours),
+            look_seconds=parsed.no_show.look_seconds,
+        ),
+        standing=StandingPolicy(**parsed.standing.model_dump()),
         retention_days=dict(parsed.retention_days),
         zoom=ZoomLimits(**parsed.zoom.model_dump()),
     )

@@ -38,6 +38,7 @@ class ZoomSettings(BaseModel):
     account_id: str = ""
     client_id: str = ""
     client_secret: SecretStr = SecretStr("")
+    webhook_secret: SecretStr = SecretStr("")
 
 
 class SmtpSettings(BaseModel):
@@ -57,6 +58,14 @@ class SandboxSettings(BaseModel):
     zoom_port: int = Field(4281, ge=0, le=65535)
     smtp_port: int = Field(4282, ge=0, le=65535)
     mailbox_port: int = Field(4283, ge=0, le=65535)
+
+
+class WebSettings(BaseModel):
+    """The web part: Zoom's webhooks, and the day list for staff, which needs the password."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(4284, ge=1, le=65535)
+    password: SecretStr = SecretStr("")
 
 
 class PrefectSettings(BaseModel):
@@ -90,6 +99,7 @@ class Settings(BaseSettings):
     smtp: SmtpSettings = SmtpSettings()
     sandbox: SandboxSettings = SandboxSettings()
     prefect: PrefectSettings = PrefectSettings()
+    web: WebSettings = WebSettings()
 
     @property
     def is_sandbox(self) -> bool:
@@ -152,6 +162,8 @@ class Settings(BaseSettings):
         """Return what must never stand in a log line; empty and public values left out."""
         given = (
             self.zoom.client_secret.get_secret_value(),
+            self.zoom.webhook_secret.get_secret_value(),
+            self.web.password.get_secret_value(),
             self.smtp.password.get_secret_value(),
             *self.encryption_keys.get_secret_value().split(","),
         )

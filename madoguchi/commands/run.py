@@ -8,6 +8,8 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,6 @@ from madoguchi.domain.office import JST
 from madoguchi.store.models import RunRecord
 
 SOURCES = ("google", "logo", "microsoft")
-_PARAMETERS = {"process-requests": {"path", "source"}, "deliver-messages": set()}
 
 
 class WrongUse(Exception):  # noqa: N818 — named by what happened
@@ -28,15 +29,15 @@ def run(
     settings: Settings, flow: str, as_of: datetime | None, pairs: Sequence[tuple[str, str]], *, as_json: bool
 ) -> int:
     """Run `flow` and print its summary; 0 complete, 1 incomplete or failed, 2 wrong use."""
-    try:
-        parameters = _parameters(flow, as_of, pairs)
-    except WrongUse as error:
-        print(f"madoguchi run {flow}: {error}", file=sys.stderr)
-        return 2
     # Prefect and its libraries print where they like; stdout is a contract.
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            record, state = _run(settings, flow, parameters)
+            if flow == "process-requests":
+                pairs = _paths_and_sources(pairs)
+            record, state = _run(settings, flow, as_of, dict(pairs))
+        except WrongUse as error:
+            print(f"madoguchi run {flow}: {error}", file=sys.stderr)
+            return 2
         except PrefectServerError as error:
             print(f"madoguchi run {flow}: {error}", file=sys.stderr)
             return 1
@@ -51,48 +52,69 @@ def run(
     return 0 if record.state == "completed" else 1
 
 
-def _parameters(flow: str, as_of: datetime | None, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    allowed = _PARAMETERS[flow]
-    parameters: dict[str, Any] = {}
+def _paths_and_sources(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Make paths absolute and refuse what is no file or no source, before anything is started."""
+    checked = []
     for name, value in pairs:
-        if name not in allowed:
-            known = ", ".join(sorted(allowed)) or "none"
-            raise WrongUse(f"--set {name}: not a parameter of this flow (it has: {known})")
-        parameters[name] = value
-    if "source" in parameters and parameters["source"] not in SOURCES:
-        raise WrongUse(f"--set source: one of {', '.join(SOURCES)}")
-    if "path" in parameters:
-        path = Path(parameters["path"]).absolute()
-        if not path.is_file():
-            raise WrongUse(f"--set path: no file {path.name} there")
-        parameters["path"] = str(path)
-    if as_of is not None:
-        parameters["as_of"] = as_of
-    return parameters
+        if name == "source" and value not in SOURCES:
+            raise WrongUse(f"--set source: one of {', '.join(SOURCES)}")
+        if name == "path" and not Path(value).absolute().is_file():
+            raise WrongUse(f"--set path: no file {Path(value).name} there")
+        checked.append((name, str(Path(value).absolute()) if name == "path" else value))
+    return checked
 
 
-def _run(settings: Settings, flow: str, parameters: dict[str, Any]) -> tuple[RunRecord | None, str]:
+def _run(settings: Settings, flow: str, as_of: datetime | None, given: dict[str, str]) -> tuple[RunRecord | None, str]:
     connection = connect(
         settings.var_dir, settings.prefect.host, settings.prefect.port, ROOT / "config" / "prefect_logging.yml"
     )
     # Only now: Prefect reads its environment when it is imported.
     from prefect import tags
 
-    from flows.deliver_messages import deliver_messages
-    from flows.process_requests import process_requests
     from madoguchi.store.runs import run_of_prefect
     from tasks.wiring import services
 
+    function = flow_function(flow)
+    parameters = _parameters(function, given)
+    if as_of is not None:
+        parameters["as_of"] = as_of
     wired = services()
     connection.wait_until_ready()
-    function: Any = {"process-requests": process_requests, "deliver-messages": deliver_messages}[flow]
-    with tags("by-hand", settings.mode, *filter(None, [parameters.get("source")])):
+    with tags("by-hand", settings.mode, *filter(None, [given.get("source")])):
         state = asyncio.run(_state_of(function, parameters))
     with wired.database.read() as session:
         record = run_of_prefect(session, str(state.state_details.flow_run_id))
         if record is not None and record.finished_at is None:
             record.state, record.message = "failed", str(state.message)
     return record, f"{state.name}: {state.message}"
+
+
+def flow_function(flow: str) -> Any:
+    """Return the flow of that name: `flows/send_reminders.py` holds `send_reminders`, which is `send-reminders`."""
+    name = flow.replace("-", "_")
+    return getattr(import_module(f"flows.{name}"), name)
+
+
+def _parameters(function: Any, given: dict[str, str]) -> dict[str, Any]:
+    """Return the parameters as the flow's form takes them; WrongUse names what does not fit and what would."""
+    from prefect.exceptions import ParameterTypeError
+
+    known = set(signature(function.fn).parameters) - {"as_of"}
+    for name in given:
+        if name not in known:
+            raise WrongUse(f"--set {name}: not a parameter of this flow (it has: {', '.join(sorted(known)) or 'none'})")
+    missing = [
+        name
+        for name, parameter in signature(function.fn).parameters.items()
+        if parameter.default is parameter.empty and name not in given
+    ]
+    if missing:
+        raise WrongUse(f"--set {missing[0]}=… is missing")
+    try:
+        validated: dict[str, Any] = function.validate_parameters(dict(given))
+    except ParameterTypeError as error:
+        raise WrongUse(str(error)) from None
+    return validated
 
 
 async def _state_of(function: Any, parameters: dict[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
+from datetime import date, time, timedelta
 from zoneinfo import ZoneInfo
 
 JST = ZoneInfo("Asia/Tokyo")
@@ -49,6 +49,39 @@ class ZoomLimits:
     read_per_second: float = 30.0
     daily_changes_per_host: int = 100
     concurrency: int = 8
+    live_participants: bool = False
+    """The plan has the dashboard's list of live participants (Business and above)."""
+    hidden_settings: frozenset[str] = frozenset()
+    """Privacy settings that this account's answers never show; they are not taken for changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderTimes:
+    """When reminders are due. `day_before`: Asia/Tokyo wall time on the last working day before the session."""
+
+    day_before: time = time(15)
+    hour_before: timedelta = timedelta(minutes=60)
+
+
+@dataclass(frozen=True, slots=True)
+class NoShowPolicy:
+    """How the tenth minute is handled.
+
+    `confirm_by_person`: no no-show mail leaves, and none is counted, before a person confirms it. `catch_up`: older
+    sessions are not judged by the rule any more, staff settle them. `look_seconds`: how long a sweep may ask Zoom.
+    """
+
+    confirm_by_person: bool = False
+    catch_up: timedelta = timedelta(hours=48)
+    look_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPolicy:
+    """When a person looks at an application because of earlier absences (Art. 6(3)); nobody is refused by it."""
+
+    counts_for_days: int = 365
+    review_after: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +113,8 @@ class Office:
     alternatives_offered: int = 3
     max_send_attempts: int = 48
     subject_names_purpose: bool = True
-    reminder_times: Mapping[str, str] = field(default_factory=dict)
+    reminders: ReminderTimes = ReminderTimes()
+    no_show: NoShowPolicy = NoShowPolicy()
+    standing: StandingPolicy = StandingPolicy()
     retention_days: Mapping[str, int] = field(default_factory=dict)
     zoom: ZoomLimits = ZoomLimits()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS, BookingStatus, RequestStatus
 from madoguchi.store.audit import Act, audit_row, write_audit
+from madoguchi.store.meeting_removal import mark_unwanted
 from madoguchi.store.models import Booking, BookingRequest, HostBudget, Occupancy
 from madoguchi.store.transitions import move_booking, move_request
 
@@ -143,7 +144,8 @@ def stale_holds(session: Session, office: str, as_of: datetime) -> list[Booking]
 
 
 def release_hold(session: Session, booking: Booking, act: Act, reason: str) -> BookingRequest:
-    """Give a hold up: its slot is free again and its request, which is returned, goes to a person."""
+    """Give a hold up: slot free, meeting unwanted; its request, which is returned, goes to a person."""
+    mark_unwanted(session, booking, act, reason)
     move_booking(session, booking, BookingStatus.RELEASED, act, reason)
     request = session.get_one(BookingRequest, booking.request_id)
     move_request(session, request, RequestStatus.IN_REVIEW, act, reason)

@@ -199,9 +199,17 @@ def _budget(session: Session, office: str, host: str, utc_day: date) -> HostBudg
 
 
 def record_created(session: Session, claim: MeetingClaim, meeting_id: str, act: Act, *, adopted: bool) -> None:
-    """Keep the id that Zoom gave, before anything else is asked of Zoom."""
-    meeting = session.get_one(Meeting, claim.row_id)
+    """Keep the id that Zoom gave, before anything else is asked of Zoom.
+
+    The session may have been cancelled or moved meanwhile: then the id says what Zoom still has to lose.
+    """
+    meeting = session.get_one(Meeting, claim.row_id, with_for_update=True, populate_existing=True)
     meeting.meeting_id = meeting_id
+    if meeting.status == MeetingStatus.UNWANTED.value:
+        return
+    if meeting.status == MeetingStatus.DELETED.value:
+        move_meeting(session, meeting, claim.booking, MeetingStatus.UNWANTED, act, "MADE_AFTER_ALL")
+        return
     move_meeting(session, meeting, claim.booking, MeetingStatus.CREATED, act, "ADOPTED" if adopted else None)
 
 
@@ -252,7 +260,7 @@ def confirm_booking(
     # The booking first, as in claim_meeting: the other order is a deadlock with a second runner.
     booking = session.get_one(Booking, claim.booking_id, with_for_update=True)
     meeting = session.get_one(Meeting, claim.row_id, with_for_update=True)
-    if booking.status != BookingStatus.HELD.value:
+    if booking.status != BookingStatus.HELD.value or meeting.status != MeetingStatus.CREATED.value:
         return None
     meeting.sealed_access = vault.seal_json({"passcode": passcode, "join_url": join_url}, _place(meeting.id))
     meeting.claim_owner = meeting.claim_until = meeting.last_code = None

@@ -8,9 +8,9 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import (
-    ACTIVE_BOOKINGS,
     BOOKING_ARROWS,
     MEETING_ARROWS,
+    OCCUPYING_BOOKINGS,
     REQUEST_ARROWS,
     BookingStatus,
     MeetingStatus,
@@ -36,7 +36,7 @@ def move_request(
 def move_booking(
     session: Session, booking: Booking, to: BookingStatus, act: Act, reason: str | None = None, **details: Any
 ) -> None:
-    """Move a booking along its lifecycle; leaving the active states frees its counsellor and host."""
+    """Move a booking along its lifecycle; leaving the occupying states frees its counsellor and host."""
     require_arrow(booking.reference, BOOKING_ARROWS, BookingStatus(booking.status), to)
     row = audit_row(
         act, "booking", booking.reference, "transition", old=booking.status, new=to, reason=reason, details=details
@@ -44,7 +44,7 @@ def move_booking(
     booking.status = to
     if to == BookingStatus.CONFIRMED:
         booking.confirmed_at = act.happened_at
-    if to not in ACTIVE_BOOKINGS:
+    if to not in OCCUPYING_BOOKINGS:
         session.execute(delete(Occupancy).where(Occupancy.booking_id == booking.id))
     write_audit(session, [row])
 

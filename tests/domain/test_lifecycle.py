@@ -53,8 +53,9 @@ def test_every_state_can_be_reached(first, arrows):
 
 
 def test_what_was_told_to_an_applicant_is_never_taken_back_by_the_machine():
-    assert BOOKING_ARROWS[BookingStatus.CONFIRMED] == frozenset()
-    for closed in (RequestStatus.SKIPPED, RequestStatus.REPLACED, RequestStatus.LAPSED):
+    assert BookingStatus.RELEASED not in BOOKING_ARROWS[BookingStatus.CONFIRMED]
+    assert BOOKING_ARROWS[BookingStatus.CANCELLED] == frozenset()
+    for closed in (RequestStatus.SKIPPED, RequestStatus.REPLACED, RequestStatus.LAPSED, RequestStatus.CANCELLED):
         assert REQUEST_ARROWS[closed] == frozenset()
 
 
