@@ -9,7 +9,6 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,23 +17,13 @@ from urllib.parse import urlsplit
 from jinja2 import DictLoader, StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from madoguchi.adapters.mail_values import told
 from madoguchi.domain import wording
-from madoguchi.domain.message import (
-    CONTEXTS,
-    KINDS,
-    AlternativesContext,
-    ConfirmedContext,
-    IncompleteContext,
-    MailContext,
-    MailKind,
-    MissingPart,
-)
-from madoguchi.domain.office import JST, Office
+from madoguchi.domain.message import CONTEXTS, KINDS, MailContext, MailKind
+from madoguchi.domain.office import Office
 
 ZOOM_TERMS_URL: Final = "https://www.zoom.com/ja/trust/terms/"
 ZOOM_HOSTS: Final = ("zoom.us", "zoomgov.com")
-CONTACT_MINUTES: Final = 10
-"""Art. 6(3): without contact the booking counts as cancelled this long after its start."""
 
 _PARTS: Final = ("subject.txt", "body.txt", "body.html")
 _BASE: Final = "_base/"
@@ -156,15 +145,8 @@ class TemplateStore:
         return compiled
 
     def _values(self, context: MailContext, office: Office) -> dict[str, Any]:
-        match context:
-            case ConfirmedContext():
-                told = _confirmed_values(context)
-            case IncompleteContext():
-                told = _incomplete_values(context)
-            case AlternativesContext():
-                told = _alternatives_values(context)
         return {
-            "c": told,
+            "c": told(context),
             "salutation": wording.addressee(context.recipient_name),
             "reference": context.reference,
             "office": self._office_values(office),
@@ -225,54 +207,6 @@ def _read_bundle(folder: Path, kind: MailKind) -> dict[str, str]:
         raise MailTemplateError(
             f"templates: {absent} is missing; every kind of mail needs {', '.join(_PARTS)}"
         ) from None
-
-
-def _confirmed_values(context: ConfirmedContext) -> dict[str, Any]:
-    end = context.start + timedelta(minutes=context.duration)
-    return {
-        "start_short": wording.short_start(context.start),
-        "date_long": wording.long_date(context.start.astimezone(JST).date()),
-        "start_time": wording.long_time(context.start),
-        "end_time": wording.long_time(end),
-        "limit_time": wording.long_time(context.start + timedelta(minutes=CONTACT_MINUTES)),
-        "duration": context.duration,
-        "join_url": context.join_url,
-        "meeting_id": spaced_meeting_id(context.meeting_id),
-        "passcode": wording.plain_line(context.passcode),
-        "revision": context.revision,
-        "companion": bool(context.companion),
-        "online_registrant": context.online_registrant,
-    }
-
-
-def _incomplete_values(context: IncompleteContext) -> dict[str, Any]:
-    return {
-        "missing": context.missing,
-        # Somebody who is not registered has to register first: another application would end the same way.
-        "can_apply_again": MissingPart.NOT_REGISTERED not in context.missing,
-    }
-
-
-def _alternatives_values(context: AlternativesContext) -> dict[str, Any]:
-    return {
-        "wished": [_start(start) for start in context.wished],
-        "why": str(context.why),
-        "offers": [_start(start) for start in context.offers],
-        "answer_by": wording.long_date(context.answer_by) if context.answer_by else "",
-    }
-
-
-def _start(start: datetime) -> dict[str, str]:
-    return {"date": wording.long_date(start.astimezone(JST).date()), "time": wording.long_time(start)}
-
-
-def spaced_meeting_id(meeting_id: str) -> str:
-    """Return a Zoom meeting id in groups, `123 4567 8901`, as Zoom shows it; what is no such id stays as it is."""
-    digits = wording.plain_line(meeting_id).replace(" ", "")
-    if not digits.isascii() or not digits.isdigit() or not 9 <= len(digits) <= 11:
-        return wording.plain_line(meeting_id)
-    last = 4 if len(digits) > 9 else 3
-    return f"{digits[:3]} {digits[3:-last]} {digits[-last:]}"
 
 
 def _tidy(text: str) -> str:

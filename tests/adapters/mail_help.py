@@ -13,6 +13,15 @@ from madoguchi.domain.message import (
     WhyNot,
 )
 from madoguchi.domain.office import JST, Office, OpeningHours
+from madoguchi.domain.session_mails import (
+    CancelledContext,
+    ChangedContext,
+    CorrectedContext,
+    DeclinedContext,
+    NoShowContext,
+    OfficeFaultContext,
+    ReminderContext,
+)
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "mail"
@@ -44,17 +53,12 @@ def office(**changes):
     return Office(**(values | changes))
 
 
+SESSION = {"recipient_name": "山田 花子", "start": START, "reference": "M-7K2Q9F", "revision": 1}
+MEETING = SESSION | {"meeting_id": "81234567890", "passcode": "k8Zq2Wp7", "join_url": JOIN_URL}
+
+
 def confirmed(**changes):
-    values = {
-        "recipient_name": "山田 花子",
-        "start": START,
-        "meeting_id": "81234567890",
-        "passcode": "k8Zq2Wp7",
-        "join_url": JOIN_URL,
-        "reference": "M-7K2Q9F",
-        "revision": 1,
-    }
-    return ConfirmedContext(**(values | changes))
+    return ConfirmedContext(**(MEETING | changes))
 
 
 def incomplete(**changes):
@@ -74,7 +78,50 @@ def alternatives(**changes):
     return AlternativesContext(**(values | changes))
 
 
-CONTEXTS = {MailKind.CONFIRMED: confirmed, MailKind.INCOMPLETE: incomplete, MailKind.ALTERNATIVES: alternatives}
+def reminder(**changes):
+    return ReminderContext(**(MEETING | changes))
+
+
+def changed(**changes):
+    values = MEETING | {"revision": 2, "previous_start": START - timedelta(days=2, hours=-2)}
+    return ChangedContext(**(values | changes))
+
+
+def cancelled(**changes):
+    received = datetime(2026, 9, 18, 10, 5, tzinfo=JST)
+    return CancelledContext(**(SESSION | {"received_at": received, "revision": 3} | changes))
+
+
+def no_show(**changes):
+    return NoShowContext(**(SESSION | changes))
+
+
+def corrected(**changes):
+    return CorrectedContext(**(SESSION | {"verdict": "contacted"} | changes))
+
+
+def office_fault(**changes):
+    offers = (START + timedelta(days=1), START + timedelta(days=4, hours=1))
+    return OfficeFaultContext(**(SESSION | {"offers": offers, "answer_by": date(2026, 9, 25)} | changes))
+
+
+def declined(**changes):
+    return DeclinedContext(**({"recipient_name": "山田 花子", "reference": "R-7K2Q9F"} | changes))
+
+
+CONTEXTS = {
+    MailKind.CONFIRMED: confirmed,
+    MailKind.INCOMPLETE: incomplete,
+    MailKind.ALTERNATIVES: alternatives,
+    MailKind.REMINDER_DAY: reminder,
+    MailKind.REMINDER_HOUR: reminder,
+    MailKind.CHANGED: changed,
+    MailKind.CANCELLED: cancelled,
+    MailKind.NO_SHOW: no_show,
+    MailKind.CORRECTED: corrected,
+    MailKind.OFFICE_FAULT: office_fault,
+    MailKind.DECLINED: declined,
+}
 
 
 def store(**changes):

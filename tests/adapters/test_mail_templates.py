@@ -5,7 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from madoguchi.adapters.mail_templates import MailTemplateError, TemplateStore, bundle_version, spaced_meeting_id
+from madoguchi.adapters.mail_templates import MailTemplateError, TemplateStore, bundle_version
+from madoguchi.adapters.mail_values import spaced_meeting_id
 from madoguchi.domain.message import KINDS, MailKind, MissingPart, WhyNot
 from tests.adapters.mail_help import (
     CONTEXTS,
