@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, Response
 
 from madoguchi.sandbox import zoom_errors as refuse
 from madoguchi.sandbox.faults import Fault
+from madoguchi.sandbox.zoom_day import catch_up
 from madoguchi.sandbox.zoom_meetings import Answer, Call
 from madoguchi.sandbox.zoom_state import ZoomState
 
@@ -34,10 +35,13 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
     "delete": ("meeting:delete:meeting:admin", "meeting:write:admin"),
     "status": ("meeting:update:status:admin", "meeting:write:admin"),
     "past": ("meeting:read:past_meeting:admin", "meeting:read:admin"),
+    "past_people": ("meeting:read:list_past_participants:admin", "meeting:read:admin"),
+    "live_people": ("dashboard:read:list_meeting_participants:admin", "dashboard_meetings:read:admin"),
     "user": ("user:read:user:admin", "user:read:admin"),
     "users": ("user:read:list_users:admin", "user:read:admin"),
 }
-_MEDIUM = {"list", "users"}
+_MEDIUM = {"list", "users", "past_people"}
+_HEAVY = {"live_people"}
 _WITH_BODY = {"POST", "PATCH", "PUT"}
 
 Handler = Callable[[Call], Answer]
@@ -49,7 +53,7 @@ class Door:
 
     def __init__(self, state: ZoomState) -> None:
         self._state = state
-        self._recent: dict[str, deque[float]] = {"Light": deque(), "Medium": deque()}
+        self._recent: dict[str, deque[float]] = {"Light": deque(), "Medium": deque(), "Heavy": deque()}
         self._known: dict[str, tuple[float, frozenset[str]]] = {}
 
     def operation(self, op: str, handler: Handler, target: str = "") -> Endpoint:
@@ -58,6 +62,7 @@ class Door:
         async def act(request: Request, lag: float) -> Answer:
             self._authorise(op, request)
             self._keep_rate(op)
+            catch_up(self._state)
             body = await _json_body(request) if request.method in _WITH_BODY else {}
             call = Call(
                 state=self._state,
@@ -171,9 +176,13 @@ class Door:
         return hmac.new(self._state.secret, payload.encode(), hashlib.sha256).hexdigest()
 
     def _keep_rate(self, op: str) -> None:
-        category = "Medium" if op in _MEDIUM else "Light"
+        category = "Heavy" if op in _HEAVY else "Medium" if op in _MEDIUM else "Light"
         settings = self._state.settings
-        limit = settings.medium_per_second if category == "Medium" else settings.light_per_second
+        limit = {
+            "Light": settings.light_per_second,
+            "Medium": settings.medium_per_second,
+            "Heavy": settings.heavy_per_second,
+        }[category]
         if limit is None:
             return
         recent, now = self._recent[category], time.monotonic()

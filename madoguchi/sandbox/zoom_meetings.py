@@ -12,7 +12,9 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from madoguchi.sandbox.zoom_day import end as end_meeting
 from madoguchi.sandbox.zoom_errors import host_day_spent, no_meeting, no_user, refusal, validation
+from madoguchi.sandbox.zoom_events import meeting_event
 from madoguchi.sandbox.zoom_rules import check_body, merge_settings, read_start
 from madoguchi.sandbox.zoom_state import ZoomState
 
@@ -39,33 +41,36 @@ Answer = tuple[int, dict[str, Any] | None]
 
 def create_meeting(call: Call) -> Answer:
     """201 with the whole meeting. A start that is missing or past becomes now, without a word."""
-    state = call.state
     user = _user(call)
     check_body(call.body)
-    _spend(state, user["email"])
+    _spend(call.state, user["email"])
+    return 201, _whole({**make_meeting(call.state, user, call.body), "status": "waiting"})
+
+
+def make_meeting(state: ZoomState, user: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep and return the document of a new meeting; `body` is checked, a start in the past becomes now."""
     now = state.now().replace(microsecond=0)
-    start = read_start(call.body, state.settings.account_zone)
+    start = read_start(body, state.settings.account_zone)
     number = state.new_id()
-    given = call.body.get("settings", {})
     doc: dict[str, Any] = {
         "id": number,
         "uuid": base64.b64encode(secrets.token_bytes(16)).decode(),
         "host_id": user["id"],
         "host_email": user["email"],
-        "type": call.body.get("type", 2),
-        "topic": call.body.get("topic") or "Zoom Meeting",
-        "agenda": call.body.get("agenda", ""),
+        "type": body.get("type", 2),
+        "topic": body.get("topic") or "Zoom Meeting",
+        "agenda": body.get("agenda", ""),
         "start_time": _stamp(start if start is not None and start > now else now),
-        "duration": call.body.get("duration", 60),
-        "timezone": call.body.get("timezone") or state.settings.account_zone,
+        "duration": body.get("duration", 60),
+        "timezone": body.get("timezone") or state.settings.account_zone,
         "created_at": _stamp(now),
         "pre_schedule": False,
         "creation_source": "open_api",
-        "settings": merge_settings(state.settings.account_defaults, given),
-        **_access(number, _passcode(call.body), state.settings.join_host),
+        "settings": merge_settings(state.settings.account_defaults, _unlocked(state, body)),
+        **_access(number, _passcode(body), state.settings.join_host),
     }
     state.add(user["email"], doc)
-    return 201, _whole({**doc, "status": "waiting"})
+    return doc
 
 
 def get_meeting(call: Call) -> Answer:
@@ -104,18 +109,26 @@ def update_meeting(call: Call) -> Answer:
         doc["start_time"] = _stamp(start)
     if "password" in call.body:
         doc |= _access(doc["id"], str(call.body["password"]), state.settings.join_host)
-    doc["settings"] = merge_settings(doc["settings"], call.body.get("settings", {}))
+    doc["settings"] = merge_settings(doc["settings"], _unlocked(state, call.body))
     state.change(doc)
     return 204, None
 
 
 def delete_meeting(call: Call) -> Answer:
-    """204; 404/3001 the second time; 400/3002 while it runs."""
-    doc = _meeting(call)
+    """204; 404/3001 the second time; 400/3002 while it runs; 400/3007 once it has run, if the account is so."""
+    state, doc = call.state, _meeting(call)
     if doc["status"] == "started":
         raise refusal(400, 3002, "Sorry, you cannot delete this meeting since it is in progress.")
-    call.state.set_deleted(doc["id"], deleted=True)
+    if "ended_at" in doc and state.settings.keeps_ended_meetings:
+        raise refusal(400, 3007, "Sorry, you cannot delete this meeting since it has ended.")
+    vanish(state, doc)
     return 204, None
+
+
+def vanish(state: ZoomState, doc: Mapping[str, Any]) -> None:
+    """Delete a meeting, whoever did it, and tell the subscriber."""
+    state.set_deleted(doc["id"], deleted=True)
+    state.webhooks.emit([meeting_event("meeting.deleted", doc, state.now())])
 
 
 def set_status(call: Call) -> Answer:
@@ -130,28 +143,8 @@ def set_status(call: Call) -> Answer:
         call.state.set_deleted(doc["id"], deleted=False)
         return 204, None
     doc = _meeting(call)
-    if doc["status"] == "started":
-        call.state.set_status(doc["id"], "waiting")
-        call.state.change(doc | {"ended_at": _stamp(call.state.now())})
+    call.state.webhooks.emit(end_meeting(call.state, doc["id"], call.state.now()))
     return 204, None
-
-
-def past_meeting(call: Call) -> Answer:
-    """200 once a meeting has run and ended; 404/3001 before that, as for a wrong id."""
-    doc = _meeting(call)
-    if "ended_at" not in doc or doc["status"] == "started":
-        raise no_meeting(call.target)
-    start, end = (datetime.fromisoformat(doc[name]) for name in ("start_time", "ended_at"))
-    minutes = max(0, int((end - start).total_seconds() // 60))
-    answer = {name: doc[name] for name in ("id", "uuid", "host_id", "topic", "type", "start_time")}
-    return 200, answer | {
-        "end_time": doc["ended_at"],
-        "duration": minutes,
-        "total_minutes": minutes,
-        "participants_count": 1,
-        "user_email": doc["host_email"],
-        "user_name": "Host",
-    }
 
 
 def get_user(call: Call) -> Answer:
@@ -202,6 +195,11 @@ def _id(call: Call) -> int:
 def _spend(state: ZoomState, host: str) -> None:
     if not state.spend(host):
         raise host_day_spent(state.settings.daily_changes_per_host)
+
+
+def _unlocked(state: ZoomState, body: Mapping[str, Any]) -> dict[str, Any]:
+    # What the account has locked stays as it is; Zoom takes the request all the same.
+    return {name: value for name, value in body.get("settings", {}).items() if name not in state.locked}
 
 
 def _passcode(body: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from madoguchi.sandbox import zoom_meetings as acts
+from madoguchi.sandbox import zoom_past as past
 from madoguchi.sandbox.zoom_control import control_routes
 from madoguchi.sandbox.zoom_door import Door
 from madoguchi.sandbox.zoom_state import SandboxZoom, ZoomState
@@ -36,7 +37,8 @@ class Protocol(H11Protocol):
 def build_app(state: ZoomState) -> Starlette:
     """Return the stand-in: /oauth/token and /v2 as Zoom has them, /sandbox to steer it. No TLS, for loopback."""
     door = Door(state)
-    user, meeting = "/v2/users/{user}", "/v2/meetings/{meeting}"
+    user, kept = "/v2/users/{user}", "meetings/{meeting}"
+    meeting = f"/v2/{kept}"
     return Starlette(
         routes=[
             Route("/oauth/token", door.token(), methods=["POST"]),
@@ -48,7 +50,17 @@ def build_app(state: ZoomState) -> Starlette:
             Route(meeting, door.operation("update", acts.update_meeting, "meeting"), methods=["PATCH"]),
             Route(meeting, door.operation("delete", acts.delete_meeting, "meeting"), methods=["DELETE"]),
             Route(f"{meeting}/status", door.operation("status", acts.set_status, "meeting"), methods=["PUT"]),
-            Route("/v2/past_meetings/{meeting}", door.operation("past", acts.past_meeting, "meeting"), methods=["GET"]),
+            Route(f"/v2/past_{kept}", door.operation("past", past.past_meeting, "meeting"), methods=["GET"]),
+            Route(
+                f"/v2/past_{kept}/participants",
+                door.operation("past_people", past.past_people, "meeting"),
+                methods=["GET"],
+            ),
+            Route(
+                f"/v2/metrics/{kept}/participants",
+                door.operation("live_people", past.live_people, "meeting"),
+                methods=["GET"],
+            ),
             *control_routes(state),
         ]
     )

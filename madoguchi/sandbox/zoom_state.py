@@ -18,9 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from madoguchi.sandbox.faults import FaultStore
+from madoguchi.sandbox.zoom_people import People
 from madoguchi.sandbox.zoom_rules import UNFRIENDLY_DEFAULTS
+from madoguchi.sandbox.zoom_webhooks import Webhooks
 
-OPERATIONS = ("token", "users", "user", "list", "create", "get", "update", "delete", "status", "past")
+OPERATIONS = (
+    "token",
+    "users",
+    "user",
+    "list",
+    "create",
+    "get",
+    "update",
+    "delete",
+    "status",
+    "past",
+    "past_people",
+    "live_people",
+)
 FAULT_KINDS = (
     "latency",
     "429_second",
@@ -47,6 +62,8 @@ ALL_SCOPES = (
     "meeting:read:meeting:admin",
     "meeting:read:list_meetings:admin",
     "meeting:read:past_meeting:admin",
+    "meeting:read:list_past_participants:admin",
+    "dashboard:read:list_meeting_participants:admin",
     "user:read:user:admin",
     "user:read:list_users:admin",
 )
@@ -74,11 +91,16 @@ class SandboxZoom:
     daily_changes_per_host: int = 100
     light_per_second: int | None = None
     medium_per_second: int | None = None
+    heavy_per_second: int | None = None
     token_seconds: int = 3599
     scopes: tuple[str, ...] = ALL_SCOPES
     account_zone: str = "Asia/Tokyo"
     account_defaults: Mapping[str, Any] = field(default_factory=lambda: dict(UNFRIENDLY_DEFAULTS))
     join_host: str = "zoom.example.jp"
+    has_dashboard: bool = True
+    """The plan shows who is in a meeting while it runs (Business and above)."""
+    keeps_ended_meetings: bool = False
+    """A meeting that has run cannot be deleted (3007): Zoom's description of 2023 says so, the newer ones do not."""
 
 
 def _now() -> datetime:
@@ -100,6 +122,10 @@ class ZoomState:
         self.faults = FaultStore(operations=OPERATIONS, kinds=FAULT_KINDS, gentle=GENTLE_KINDS)
         self.latency_seconds = 0.0
         self.requests: Counter[str] = Counter()
+        self.locked: frozenset[str] = frozenset()
+        self.script: list[tuple[datetime, int, Any]] = []
+        self.script_errors: list[str] = []
+        self.webhooks = Webhooks(self.now)
         self._clock = clock
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
@@ -108,12 +134,14 @@ class ZoomState:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
         self.secret = bytes.fromhex(self._remember("secret", secrets.token_hex(32)))
+        self.people = People(self._db, self._lock)
         self._shift = timedelta(seconds=float(self._remember("shift", "0")))
         for email in self.settings.users:
             self._add_user(email)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; events that are still under way are not sent any more."""
+        self.webhooks.close()
         with self._lock:
             self._db.close()
 
@@ -191,13 +219,18 @@ class ZoomState:
                 (doc["start_time"], _ends(doc), doc["type"], _dump(doc), doc["id"]),
             )
 
+    def set_host(self, meeting_id: int, host: str) -> None:
+        """Let a meeting be another host's."""
+        with self._lock:
+            self._db.execute("UPDATE meetings SET host=? WHERE id=?", (host, meeting_id))
+
     def set_deleted(self, meeting_id: int, *, deleted: bool) -> None:
         """Mark a meeting as deleted, or as recovered."""
         with self._lock:
             self._db.execute("UPDATE meetings SET deleted=? WHERE id=?", (int(deleted), meeting_id))
 
     def set_status(self, meeting_id: int, status: str) -> None:
-        """Set `waiting` or `started`. People coming and going are another part's matter."""
+        """Set `waiting` or `started`, and nothing else: people and events are `zoom_day`'s matter."""
         with self._lock:
             self._db.execute("UPDATE meetings SET status=? WHERE id=?", (status, meeting_id))
 
