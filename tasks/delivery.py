@@ -6,8 +6,9 @@ import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from madoguchi.adapters.calendar_file import session_calendar
 from madoguchi.adapters.mail_message import MailBuildError, build_mail
@@ -22,6 +23,8 @@ from madoguchi.domain.message import (
     MessageStatus,
     context_from_json,
 )
+from madoguchi.domain.office import Office
+from madoguchi.domain.session_mails import CancelledContext, ChangedContext, ReminderContext
 from madoguchi.store import outbox as store
 from madoguchi.store.outbox import Settled
 from madoguchi.store.runs import open_staff_task
@@ -37,6 +40,11 @@ _BUILT_AHEAD = 16
 UNCERTAIN_MESSAGE = "uncertain-message"
 FAILED_MESSAGE = "failed-message"
 UNSENT_MESSAGE = "unsent-message"
+
+_LEADS_IN: Final = (ConfirmedContext, ReminderContext, ChangedContext)
+"""What they say is worth nothing without a join link."""
+_TELLS_A_START: Final = frozenset({MailKind.CONFIRMED, MailKind.CHANGED, MailKind.ALTERNATIVES})
+_START_PASSED, _TOO_LATE, _NO_JOIN_URL = "START_PASSED", "TOO_LATE", "NO_JOIN_URL"
 
 log = logging.getLogger(__name__)
 
@@ -142,49 +150,37 @@ class _Round:
             try:
                 opened = self._services.vault.open_json(row.sealed_context, f"outbox_message.sealed_context.{row.id}")
                 context = context_from_json(kind, opened["context"])
-                reason = self._why_not(row, kind, context)
-                data = None if reason else self._build(row, kind, context, opened["to"])
+                now = self._services.clock()
+                reason = self._why_not(row, kind, context, now)
+                data = None if reason else self._build(row, kind, context, opened["to"], now)
             except (MailTemplateError, MailBuildError, VaultError, KeyError, ValueError):
                 self._settle(_Mail(row, kind, "", b""), MessageStatus(row.status), MessageStatus.FAILED, "NOT_BUILT")
                 continue
             if data is None:
-                self._suppress(row, str(reason))
+                self._drop(row, kind, str(reason))
             else:
                 yield _Mail(row, kind, opened["to"], data)
 
-    def _why_not(self, row: Any, kind: MailKind, context: MailContext) -> str | None:
+    def _why_not(self, row: Any, kind: MailKind, context: MailContext, now: datetime) -> str | None:
         """Return why a message must not go out any more: the state is read again at the moment of sending."""
         needed = KINDS[kind].needs_booking_status
         if needed and row.booking_status not in needed:
             return f"BOOKING_{str(row.booking_status).upper()}"
         if needed and row.booking_revision != row.revision:
             return "BOOKING_CHANGED"
-        if row.not_after and row.not_after <= self._run.as_of:
-            return "START_PASSED"
-        if isinstance(context, ConfirmedContext) and not context.join_url:
-            return "NO_JOIN_URL"
+        # Not by the start of the run: a long outbox, or a relay that hangs, may last beyond the time of a reminder.
+        if row.not_after and row.not_after <= self._run.at(now):
+            return _START_PASSED if kind in _TELLS_A_START else _TOO_LATE
+        if isinstance(context, _LEADS_IN) and not context.join_url:
+            return _NO_JOIN_URL
         outdated = {"replaced"} | ({"booked"} if kind == MailKind.ALTERNATIVES else set())
         return f"REQUEST_{row.request_status.upper()}" if row.request_status in outdated else None
 
-    def _build(self, row: Any, kind: MailKind, context: MailContext, recipient: str) -> bytes:
+    def _build(self, row: Any, kind: MailKind, context: MailContext, recipient: str, now: datetime) -> bytes:
         office = self._services.office
         bundle = self._bundles[kind.value, row.template_version]
         rendered = self._services.templates.render(kind, context, office, bundle, version=row.template_version)
-        now = self._services.clock()
-        calendar = None
-        if isinstance(context, ConfirmedContext):
-            calendar = session_calendar(
-                uid=f"{context.reference}@{office.mail_domain}",
-                sequence=context.revision - 1,
-                method=KINDS[kind].calendar_method or "PUBLISH",
-                start=context.start,
-                end=context.start + SESSION,
-                stamp=now,
-                summary="オンライン職業相談（Zoom）" if office.subject_names_purpose else "ご予約（Zoom）",
-                description=f"{office.name}\nお問い合わせ・キャンセルはお電話で: {office.telephone}",
-                url=context.join_url,
-                organizer=(office.name, office.mail_from),
-            )
+        method = KINDS[kind].calendar_method
         return build_mail(
             rendered=rendered,
             sender=office.mail_from,
@@ -192,8 +188,8 @@ class _Round:
             recipient=recipient,
             message_id=row.message_id,
             date=now,
-            calendar=calendar,
-            calendar_method=KINDS[kind].calendar_method,
+            calendar=_calendar(office, context, method, now) if method else None,
+            calendar_method=method,
         )
 
     def _stream(self, batch: list[Any]) -> Iterator[_Mail]:
@@ -315,19 +311,20 @@ class _Round:
             return
         kind = MailKind(row.kind)
         opened = self._services.vault.open_json(row.sealed_context, f"outbox_message.sealed_context.{row.id}")
-        reason = self._why_not(row, kind, context_from_json(kind, opened["context"]))
+        reason = self._why_not(row, kind, context_from_json(kind, opened["context"]), self._services.clock())
         if reason:
-            self._suppress(row, reason)
+            self._drop(row, kind, reason)
 
-    def _suppress(self, row: Any, reason: str) -> None:
+    def _drop(self, row: Any, kind: MailKind, reason: str) -> None:
+        """Settle a message that must not go out: missed if its time is over and nobody need be told, else suppressed."""
         act = self._run.act(self._services)
-        outcome = Settled(row.id, MessageStatus(row.status), MessageStatus.SUPPRESSED, reason)
+        new = KINDS[kind].too_late if reason in {_START_PASSED, _TOO_LATE} else MessageStatus.SUPPRESSED
         with self._services.database.write() as session:
-            store.settle(session, act, [outcome], self._services.owner)
-            if reason in {"START_PASSED", "NO_JOIN_URL"}:
+            store.settle(session, act, [Settled(row.id, MessageStatus(row.status), new, reason)], self._services.owner)
+            if new == MessageStatus.SUPPRESSED and reason in {_START_PASSED, _TOO_LATE, _NO_JOIN_URL}:
                 # The person was never told: somebody has to.
                 open_staff_task(session, act, UNSENT_MESSAGE, row.id, reason)
-        self.report.counts[MessageStatus.SUPPRESSED.value] += 1
+        self.report.counts[new.value] += 1
 
     def _count(self, row_id: str, status: MessageStatus, code: str) -> None:
         self.report.counts[status.value] += 1
@@ -349,6 +346,28 @@ class _Round:
                     continue
                 waiting = "CLAIMED_ELSEWHERE" if row.claim_owner else stopped or row.reason or "NOT_REACHED"
                 self.report.incomplete.append((row.id, waiting))
+
+
+def _calendar(office: Office, context: MailContext, method: str, now: datetime) -> bytes:
+    """Return the calendar file that enters, changes or takes out a session; one UID a booking, whatever happens to it.
+
+    A cancellation counts above every entry of its booking: some calendars drop what does not.
+    """
+    if not isinstance(context, ConfirmedContext | ChangedContext | CancelledContext):
+        raise MailBuildError(f"{type(context).__name__}: says nothing that a calendar could hold")
+    is_gone = isinstance(context, CancelledContext)
+    return session_calendar(
+        uid=f"{context.reference}@{office.mail_domain}",
+        sequence=context.revision if is_gone else context.revision - 1,
+        method=method,
+        start=context.start,
+        end=context.start + SESSION,
+        stamp=now,
+        summary="オンライン職業相談（Zoom）" if office.subject_names_purpose else "ご予約（Zoom）",
+        description=f"{office.name}\nお問い合わせ・キャンセルはお電話で: {office.telephone}",
+        url="" if isinstance(context, CancelledContext) else context.join_url,
+        organizer=(office.name, office.mail_from),
+    )
 
 
 def _fill(built: deque[_Mail], mails: Iterator[_Mail], count: int) -> None:

@@ -38,6 +38,7 @@ _MESSAGES_JA = {
     "failed": "送れない（電話が必要）",
     "uncertain": "届いたか不明（確認が必要）",
     "suppressed": "送らないことにした",
+    "missed": "時刻を過ぎたので送らなかった",
 }
 
 

@@ -4,16 +4,18 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+import icalendar
 import pytest
 
 from madoguchi.adapters.mail_templates import TemplateStore
 from madoguchi.adapters.smtp import Mailer
-from madoguchi.domain.message import MailKind
+from madoguchi.domain.message import KINDS, MailKind
 from madoguchi.sandbox.mailbox_server import running_mailbox
 from madoguchi.store.models import Booking, BookingRequest, MailTemplate, OutboxMessage
-from madoguchi.store.outbox import LEASE
+from madoguchi.store.outbox import LEASE, NewMessage
 from madoguchi.store.sending_marks import SENDING_LEASE, SendingMarks
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE
+from tests.adapters.mail_help import CONTEXTS
 from tests.intake_help import ROOT
 from tests.tasks.delivery_world import AS_OF, START, build_world
 
@@ -252,6 +254,182 @@ def test_a_mail_about_a_request_that_was_replaced_is_suppressed(world):
     (row_id,) = world.queue(world.incomplete(request_id=world.request(status="replaced")))
     assert world.deliver().counts == {"suppressed": 1}
     assert world.stand(row_id) == ("suppressed", "REQUEST_REPLACED", 0)
+
+
+# The mails around a session.
+
+
+def queue_about(world, booking_id, kind, *, revision=1, not_after=None, due_at=AS_OF, **context):
+    """Queue a mail of any kind about a booking, as its confirmation is; returns its row id."""
+    told = CONTEXTS[kind](reference="M-7K2Q9F", revision=revision, **context)
+    version = world.services.templates.version(kind)
+    message = NewMessage(kind, "M-7K2Q9F", revision, "mihon@example.com", told.to_json(), version, due_at)
+    return world.queue(replace(message, not_after=not_after, booking_id=booking_id))[0]
+
+
+SAID_IN = [
+    (MailKind.REMINDER_DAY, "confirmed"),
+    (MailKind.REMINDER_HOUR, "confirmed"),
+    (MailKind.CHANGED, "confirmed"),
+    (MailKind.CANCELLED, "cancelled"),
+    (MailKind.NO_SHOW, "no_show"),
+    (MailKind.CORRECTED, "attended"),
+    (MailKind.OFFICE_FAULT, "office_fault"),
+]
+
+
+def booking_without_mail(world, status="confirmed"):
+    """A booking whose confirmation lies in the past."""
+    booking_id, confirmation = world.booking()
+    world.change(OutboxMessage, confirmation, status="sent")
+    world.change(Booking, booking_id, status=status)
+    return booking_id
+
+
+@pytest.mark.parametrize(("kind", "status"), SAID_IN)
+def test_each_mail_goes_out_while_its_booking_stands_where_it_says(world, kind, status):
+    row_id = queue_about(world, booking_without_mail(world, status=status), kind)
+    assert world.deliver().counts == {"sent": 1}
+    assert world.stand(row_id) == ("sent", None, 1)
+
+
+UNTRUE = [
+    (kind, status)
+    for kind, _ in SAID_IN
+    for status in ("held", "cancelled", "undetermined", "no_show", "no_show_proposed")
+    if status not in KINDS[kind].needs_booking_status
+]
+
+
+@pytest.mark.parametrize(("kind", "elsewhere"), UNTRUE)
+def test_no_mail_says_what_is_not_true_of_its_booking(world, kind, elsewhere):
+    row_id = queue_about(world, booking_without_mail(world, status=elsewhere), kind)
+    assert world.deliver().counts == {"suppressed": 1}
+    assert world.stand(row_id)[:2] == ("suppressed", f"BOOKING_{elsewhere.upper()}")
+    assert world.tasks() == []
+
+
+@pytest.mark.parametrize("kind", [MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR])
+def test_no_reminder_is_sent_after_a_cancellation(world, kind):
+    """field.md (c) 1: the booking is cancelled after its reminder was queued."""
+    booking_id = booking_without_mail(world)
+    row_id = queue_about(world, booking_id, kind)
+    world.change(Booking, booking_id, status="cancelled")
+    assert world.deliver().counts == {"suppressed": 1}
+    assert world.stand(row_id) == ("suppressed", "BOOKING_CANCELLED", 0)
+    assert world.copies(row_id) == 0
+
+
+@pytest.mark.parametrize("kind", [MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR])
+def test_no_reminder_is_sent_for_the_old_time_after_a_move(world, kind):
+    """field.md (c) 3: the new revision voids what was queued for the old one, and has a reminder of its own."""
+    booking_id = booking_without_mail(world)
+    old = queue_about(world, booking_id, kind)
+    world.change(Booking, booking_id, revision=2, start_at=START + timedelta(days=1))
+    new = queue_about(world, booking_id, kind, revision=2)
+    assert world.deliver().counts == {"suppressed": 1, "sent": 1}
+    assert world.stand(old)[:2] == ("suppressed", "BOOKING_CHANGED")
+    assert world.stand(new)[0] == "sent"
+
+
+@pytest.mark.parametrize("at", range(2, 9))
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"status": "cancelled"}, "BOOKING_CANCELLED"), ({"revision": 2}, "BOOKING_CHANGED")]
+)
+def test_a_booking_cancelled_or_moved_at_any_step_gets_its_reminder_wholly_or_not_at_all(world, at, change, reason):
+    booking_id = booking_without_mail(world)
+    row_id = queue_about(world, booking_id, MailKind.REMINDER_HOUR, due_at=AS_OF - timedelta(days=1))
+    world.queue_many(2)
+    world.deliver(
+        replace(world.services, clock=ChangeAtMark(world, lambda: world.change(Booking, booking_id, **change), at))
+    )
+    assert (*world.stand(row_id), world.copies(row_id)) in {("suppressed", reason, 0, 0), ("sent", None, 1, 1)}
+
+
+LATE = [
+    (MailKind.CHANGED, "confirmed", "suppressed", "START_PASSED"),
+    (MailKind.REMINDER_DAY, "confirmed", "missed", "TOO_LATE"),
+    (MailKind.REMINDER_HOUR, "confirmed", "missed", "TOO_LATE"),
+    (MailKind.CANCELLED, "cancelled", "suppressed", "TOO_LATE"),
+    (MailKind.NO_SHOW, "no_show", "suppressed", "TOO_LATE"),
+    (MailKind.CORRECTED, "attended", "suppressed", "TOO_LATE"),
+    (MailKind.OFFICE_FAULT, "office_fault", "suppressed", "TOO_LATE"),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "becomes", "reason"), LATE)
+def test_whose_time_is_over_is_missed_or_told_by_staff(world, kind, status, becomes, reason):
+    not_after = AS_OF + timedelta(hours=1)
+    row_id = queue_about(world, booking_without_mail(world, status=status), kind, not_after=not_after)
+    report = world.deliver(as_of=not_after)
+    assert report.counts == {becomes: 1}
+    assert report.incomplete == []
+    assert world.stand(row_id) == (becomes, reason, 0)
+    assert world.tasks() == ([(UNSENT_MESSAGE, row_id, reason)] if becomes == "suppressed" else [])
+    assert world.deliver(as_of=not_after).counts == {}
+    assert world.copies(row_id) == 0
+
+
+def test_a_run_that_lasts_beyond_the_time_of_a_reminder_does_not_send_it(world):
+    not_after = AS_OF + timedelta(minutes=10)
+    row_id = queue_about(world, booking_without_mail(world), MailKind.REMINDER_HOUR, not_after=not_after)
+    # The first reading starts the run, the second is that of the claim.
+    slow = ChangeAtMark(world, lambda: world.clock.pass_by(timedelta(minutes=11)), 2)
+    assert world.deliver(replace(world.services, clock=slow)).counts == {"missed": 1}
+    assert world.stand(row_id) == ("missed", "TOO_LATE", 0)
+
+
+@pytest.mark.parametrize("kind", [MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR, MailKind.CHANGED])
+def test_what_leads_into_a_session_never_goes_without_a_link(world, kind):
+    row_id = queue_about(world, booking_without_mail(world), kind, join_url="")
+    assert world.deliver().counts == {"suppressed": 1}
+    assert world.tasks() == [(UNSENT_MESSAGE, row_id, "NO_JOIN_URL")]
+
+
+def invitation(letter):
+    (part,) = (part for part in letter.walk() if part.get_content_type() == "text/calendar")
+    calendar = icalendar.Calendar.from_ical(part.get_content())
+    (event,) = calendar.walk("VEVENT")
+    assert part.get_param("method") == calendar["METHOD"]
+    return str(calendar["METHOD"]), event
+
+
+def test_a_calendar_follows_its_booking_from_the_confirmation_through_a_move_to_the_cancellation(world):
+    booking_id, _ = world.booking()
+    world.deliver()
+    world.change(Booking, booking_id, revision=2)
+    queue_about(world, booking_id, MailKind.CHANGED, revision=2, start=START + timedelta(days=1))
+    world.deliver()
+    world.change(Booking, booking_id, status="cancelled")
+    queue_about(world, booking_id, MailKind.CANCELLED, revision=2, start=START + timedelta(days=1))
+    world.deliver()
+    told = [invitation(letter) for letter in world.letters()]
+    assert [method for method, _ in told] == ["PUBLISH", "PUBLISH", "CANCEL"]
+    assert [event["SEQUENCE"] for _, event in told] == [0, 1, 2]
+    assert {event["UID"] for _, event in told} == {f"M-7K2Q9F@{world.services.office.mail_domain}"}
+    assert [event.start for _, event in told] == [START, START + timedelta(days=1), START + timedelta(days=1)]
+    assert [event["STATUS"] for _, event in told] == ["CONFIRMED", "CONFIRMED", "CANCELLED"]
+    assert "URL" not in told[-1][1]
+    assert [event.end - event.start for _, event in told] == [timedelta(minutes=30)] * 3
+
+
+def test_a_booking_that_never_changed_is_cancelled_above_its_only_entry(world):
+    booking_id, _ = world.booking()
+    world.deliver()
+    world.change(Booking, booking_id, status="cancelled")
+    queue_about(world, booking_id, MailKind.CANCELLED)
+    world.deliver()
+    assert [invitation(letter)[1]["SEQUENCE"] for letter in world.letters()] == [0, 1]
+
+
+@pytest.mark.parametrize(("status", "reason"), [("rejected", None), ("replaced", "REQUEST_REPLACED")])
+def test_a_declined_application_is_told_unless_another_took_its_place(world, status, reason):
+    told = CONTEXTS[MailKind.DECLINED]().to_json()
+    version = world.services.templates.version(MailKind.DECLINED)
+    message = NewMessage(MailKind.DECLINED, "R-7K2Q9F", 1, "mihon@example.com", told, version, AS_OF)
+    (row_id,) = world.queue(replace(message, request_id=world.request(status=status)))
+    assert world.deliver().counts == ({"suppressed": 1} if reason else {"sent": 1})
+    assert world.stand(row_id)[1] == reason
 
 
 class ChangeAtMark:
