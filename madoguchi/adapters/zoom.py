@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from madoguchi.adapters import zoom_attendance
 from madoguchi.adapters.zoom_access import AccessItem, check_access
 from madoguchi.adapters.zoom_errors import ZoomConfigError, ZoomMeetingGone, ZoomRejected, ZoomRetryable
 from madoguchi.adapters.zoom_http import Operation, Timing, ZoomCaller, build_http, unreadable
@@ -28,6 +29,7 @@ from madoguchi.domain.meeting import (
     carries_token,
     check_meeting,
 )
+from madoguchi.domain.participant import Participant, PastMeeting
 
 PAGE_SIZE = 300
 MAX_PAGES = 200
@@ -182,6 +184,31 @@ class ZoomClient:
         """
         found = [m for m in self.list_meetings(host_user, around=start) if carries_token(m.agenda, token)]
         return sorted(found, key=lambda m: (m.created_at is None, m.created_at or 0, m.meeting_id))
+
+    def live_meeting_ids(self, host_user: str) -> set[str]:
+        """Return the host's meetings that run now. One request a host, whatever the number of meetings."""
+        return {meeting.meeting_id for meeting in self.list_meetings(host_user, kind="live")}
+
+    def live_participants(self, meeting_id: str) -> list[Participant] | None:
+        """Return every stay in a running meeting, ended ones too; None when Zoom shows no such meeting running.
+
+        ZoomConfigError when the plan or the app's scopes do not have this list (Business and above).
+        """
+        return zoom_attendance.live_participants(self._caller, meeting_id)
+
+    def past_meeting(self, meeting_id: str) -> PastMeeting | None:
+        """Return the last time that a meeting ran and ended (or the one of a uuid); None: not ended, or never started.
+
+        While it runs again the earlier times are hidden. Compare its instants with the session.
+        """
+        return zoom_attendance.past_meeting(self._caller, meeting_id)
+
+    def past_participants(self, meeting_id: str) -> list[Participant] | None:
+        """Return every stay in that time; None as for `past_meeting`.
+
+        Empty: only one person was in the meeting, or the rows have not come yet (some minutes after the end).
+        """
+        return zoom_attendance.past_participants(self._caller, meeting_id)
 
     def check_access(self, host_users: Iterable[str] = ()) -> list[AccessItem]:
         """Return what is set up and what is not, each with its remedy: token, scopes, every host. Raises nothing."""

@@ -15,6 +15,8 @@ NEEDED_SCOPES: tuple[tuple[str, str, str], ...] = (
     ("end meetings", "meeting:update:status:admin", "meeting:write:admin"),
     ("read a meeting", "meeting:read:meeting:admin", "meeting:read:admin"),
     ("list meetings", "meeting:read:list_meetings:admin", "meeting:read:admin"),
+    ("read past meetings", "meeting:read:past_meeting:admin", "meeting:read:admin"),
+    ("read who was there", "meeting:read:list_past_participants:admin", "meeting:read:admin"),
     ("read hosts", "user:read:user:admin", "user:read:admin"),
 )
 """What, the granular scope (apps since 2024), the classic one; either will do. "write" alone cannot delete."""

@@ -30,6 +30,11 @@ class ZoomError(Exception):
         self.tracking_id = _TRACKING.sub("", tracking_id)[:80]
         super().__init__(" ".join(part for part in (code, operation, self.tracking_id) if part))
 
+    @property
+    def is_zoom_down(self) -> bool:
+        """Tell whether Zoom itself answered that it is out of order (5xx): it was reached, and was understood."""
+        return self.code.startswith("ZOOM_HTTP_5")
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 

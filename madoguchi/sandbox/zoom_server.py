@@ -37,8 +37,9 @@ class Protocol(H11Protocol):
 def build_app(state: ZoomState) -> Starlette:
     """Return the stand-in: /oauth/token and /v2 as Zoom has them, /sandbox to steer it. No TLS, for loopback."""
     door = Door(state)
-    user, kept = "/v2/users/{user}", "meetings/{meeting}"
-    meeting = f"/v2/{kept}"
+    user, meeting = "/v2/users/{user}", "/v2/meetings/{meeting}"
+    # A uuid may hold a slash, which the server has decoded by now.
+    past_path = "/v2/past_meetings/{run:path}"
     return Starlette(
         routes=[
             Route("/oauth/token", door.token(), methods=["POST"]),
@@ -50,15 +51,11 @@ def build_app(state: ZoomState) -> Starlette:
             Route(meeting, door.operation("update", acts.update_meeting, "meeting"), methods=["PATCH"]),
             Route(meeting, door.operation("delete", acts.delete_meeting, "meeting"), methods=["DELETE"]),
             Route(f"{meeting}/status", door.operation("status", acts.set_status, "meeting"), methods=["PUT"]),
-            Route(f"/v2/past_{kept}", door.operation("past", past.past_meeting, "meeting"), methods=["GET"]),
+            Route(f"{past_path}/participants", door.operation("past_people", past.past_people, "run"), methods=["GET"]),
+            Route(past_path, door.operation("past", past.past_meeting, "run"), methods=["GET"]),
             Route(
-                f"/v2/past_{kept}/participants",
-                door.operation("past_people", past.past_people, "meeting"),
-                methods=["GET"],
-            ),
-            Route(
-                f"/v2/metrics/{kept}/participants",
-                door.operation("live_people", past.live_people, "meeting"),
+                "/v2/metrics/meetings/{run:path}/participants",
+                door.operation("live_people", past.live_people, "run"),
                 methods=["GET"],
             ),
             *control_routes(state),

@@ -128,7 +128,7 @@ class Webhooks:
             self._enqueue(batch)
 
     def release(self, limit: int | None = None, order: str = "as_is") -> int:
-        """Send the first `limit` (None: all) of what is held, in the order of happening or in reverse; the rest stays."""
+        """Send the first `limit` (None: all) of what is held, in order of happening or in reverse; the rest stays."""
         if order not in ORDERS:
             raise ValueError(f"order: one of {', '.join(ORDERS)} is needed")
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):

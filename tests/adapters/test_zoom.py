@@ -384,6 +384,8 @@ def test_an_unknown_host_and_a_missing_scope_are_matters_for_a_person(tmp_path):
         "Zoom scope: end meetings",
         "Zoom scope: read a meeting",
         "Zoom scope: list meetings",
+        "Zoom scope: read past meetings",
+        "Zoom scope: read who was there",
         "Zoom host nobody@example.jp",
     }
     assert all(wrong.values())
