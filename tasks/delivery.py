@@ -316,7 +316,7 @@ class _Round:
             self._drop(row, kind, reason)
 
     def _drop(self, row: Any, kind: MailKind, reason: str) -> None:
-        """Settle a message that must not go out: missed if its time is over and nobody need be told, else suppressed."""
+        """Settle a message that must not go out: missed if late and of no more use, else suppressed."""
         act = self._run.act(self._services)
         new = KINDS[kind].too_late if reason in {_START_PASSED, _TOO_LATE} else MessageStatus.SUPPRESSED
         with self._services.database.write() as session:
