@@ -15,17 +15,23 @@ from madoguchi.adapters.mail_message import MailBuildError, build_mail, encode_w
 from madoguchi.domain.message import KINDS, MailKind
 from tests.adapters.mail_help import CONTEXTS, FIXTURES, JOIN_URL, MESSAGE_ID, STAMP, START, office, rendered, store
 
-ICS = session_calendar(
-    uid="M-7K2Q9F@madoguchi.example.jp",
-    sequence=0,
-    method="PUBLISH",
-    start=START,
-    end=START + timedelta(minutes=30),
-    stamp=STAMP,
-    summary="オンライン職業相談（Zoom）",
-    description="お電話: 047-000-0000",
-    url=JOIN_URL,
-)
+
+def calendar(**changes):
+    values = {
+        "uid": "M-7K2Q9F@madoguchi.example.jp",
+        "sequence": 0,
+        "method": "PUBLISH",
+        "start": START,
+        "end": START + timedelta(minutes=30),
+        "stamp": STAMP,
+        "summary": "オンライン職業相談（Zoom）",
+        "description": "お電話: 047-000-0000",
+        "url": JOIN_URL,
+    }
+    return session_calendar(**(values | changes))
+
+
+ICS = calendar()
 ALWAYS = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "Content-Language"]
 LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=150)
 
@@ -53,10 +59,13 @@ def content(message, kind):
 
 
 def golden_mail(kind):
-    context, rule = CONTEXTS[kind](), KINDS[kind]
-    calendar = ICS if rule.has_calendar else None
+    context, method = CONTEXTS[kind](), KINDS[kind].calendar_method
+    entry = None
+    if method:
+        of_cancelling = {"url": "", "sequence": context.revision}
+        entry = calendar(method=method, **(of_cancelling if method == "CANCEL" else {"sequence": context.revision - 1}))
     mail = store().render(kind, context, office())
-    return build(rendered=mail, calendar=calendar, calendar_method=rule.calendar_method)
+    return build(rendered=mail, calendar=entry, calendar_method=method)
 
 
 @pytest.mark.parametrize("kind", list(MailKind))

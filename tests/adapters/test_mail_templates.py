@@ -1,5 +1,5 @@
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -7,6 +7,7 @@ import pytest
 
 from madoguchi.adapters.mail_templates import MailTemplateError, TemplateStore, bundle_version
 from madoguchi.adapters.mail_values import spaced_meeting_id
+from madoguchi.domain.evidence import Verdict
 from madoguchi.domain.message import KINDS, MailKind, MissingPart, WhyNot
 from tests.adapters.mail_help import (
     CONTEXTS,
@@ -14,12 +15,20 @@ from tests.adapters.mail_help import (
     ROOT,
     START,
     alternatives,
+    cancelled,
+    changed,
     confirmed,
+    corrected,
     incomplete,
     office,
+    office_fault,
+    reminder,
     store,
 )
 
+NOON = START + timedelta(days=91, hours=1, minutes=30)  # 24 December, 12:30
+TAKES_BACK = [verdict for verdict in Verdict if verdict != Verdict.NO_SHOW]
+CONTEXT_FIELDS = {kind: {field.name for field in fields(make())} for kind, make in CONTEXTS.items()}
 HOSTILE = '<script>alert(1)</script>{{ 7*7 }}"><b>'
 KINDS_AND_CONTEXTS = [
     *((kind, make()) for kind, make in CONTEXTS.items()),
@@ -28,6 +37,13 @@ KINDS_AND_CONTEXTS = [
     (MailKind.ALTERNATIVES, alternatives(offers=(), answer_by=None, why=WhyNot.NON_WORKING_DAY)),
     *((MailKind.ALTERNATIVES, alternatives(why=why)) for why in WhyNot),
     *((MailKind.INCOMPLETE, incomplete(missing=(code,))) for code in MissingPart),
+    (MailKind.REMINDER_DAY, reminder(companion=True, telephone_opens=START - timedelta(hours=2, minutes=30))),
+    (MailKind.CHANGED, changed(previous_start=None, companion=True)),
+    (MailKind.CANCELLED, cancelled(by_office=True)),
+    *((MailKind.CORRECTED, corrected(verdict=verdict)) for verdict in (*TAKES_BACK, "cancelled")),
+    (MailKind.OFFICE_FAULT, office_fault(offers=(), answer_by=None)),
+    # The noon hour is the longest time there is.
+    *((kind, CONTEXTS[kind](start=NOON)) for kind in MailKind if "start" in CONTEXT_FIELDS[kind]),
 ]
 
 
@@ -202,6 +218,149 @@ def test_without_any_other_time_it_asks_for_a_call():
     mail = store().render(MailKind.ALTERNATIVES, alternatives(offers=(), answer_by=None), office())
     assert "お電話でご相談ください" in mail.text
     assert "お返事のしかた" not in mail.text
+
+
+D, H, CH, CAN, NS = (
+    MailKind.REMINDER_DAY,
+    MailKind.REMINDER_HOUR,
+    MailKind.CHANGED,
+    MailKind.CANCELLED,
+    MailKind.NO_SHOW,
+)
+SAID_AROUND_A_SESSION = [
+    ("6(2) date", (D, H, CH, CAN, NS), "令和8年（2026年）9月24日（木曜日）"),
+    ("6(2) time", (D, H, CH, CAN, NS), "午前11時00分"),
+    ("6(2) its zone", (D, H, CH), "日本時間"),
+    ("6(1) thirty minutes", (D, H, CH), "30分間"),
+    ("6(2) meeting id", (D, H, CH), "812 3456 7890"),
+    ("6(2) passcode", (D, H, CH), "k8Zq2Wp7"),
+    ("4 one tool", (D, H, CH), "Zoomミーティング"),
+    ("5(2) no unknown Wi-Fi", (D, CH), "無料のWi-Fi"),
+    ("12(2) no recording", (D, H, CH), "録画と録音は禁止"),
+    ("12(3) a private room", (D, CH), "個室"),
+    ("12(3) nobody around", (H,), "周りにほかの方がいないこと"),
+    ("12(3) companions told beforehand", (D, CH), "前もってお電話でお知らせください"),
+    ("12(4) Zoom ready and line checked", (D, CH), "Zoomが使えること、通信が途切れないこと"),
+    ("12(4) line checked, in short", (H,), "通信の状態"),
+    ("6(3) cancelling by telephone", (D, CH), "キャンセルのご連絡は、お電話で"),
+    ("6(3) telephone at once", (H,), "すぐにお電話ください"),
+    ("6(3) the number", (D, H, CH, CAN, NS), "047-000-0000"),
+    ("6(3) the limit as a time", (D, H, CH, NS), "午前11時10分"),
+    ("6(3) counts as cancelled", (D, H, CH), "キャンセルとみなします"),
+    ("6(3) was counted as cancelled", (NS,), "利用規約第6条(3)により、この予約はキャンセルとして扱いました"),
+    ("6(3) refusal, as neutral as the terms", (NS,), "お断りする場合があるとしています"),
+    ("6(3) no threat", (NS,), "このメールは、ご利用をお断りするものではありません"),
+    ("6(3) reasons are heard", (NS,), "ご事情がありましたら、お電話でお聞かせください"),
+    ("6(3) when the call was taken", (CAN,), "令和8年（2026年）9月18日（金曜日）午前10時05分"),
+    ("6(3) not mine", (CAN,), "お心当たりのない場合"),
+    ("the way in is closed", (CAN, CH), "リンクとミーティングIDは、もう使えません"),
+    ("what no longer holds", (CH,), "9月22日（火曜日）午後1時00分からの予約は、なくなりました"),
+    ("how to book again", (CAN, NS), "申込みページかお電話で、お申し込みください"),
+    ("when sessions are held", (CAN, NS), "最後の開始は14時30分"),
+    ("reference", (D, H, CH, CAN, NS), "M-7K2Q9F"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(kind, words) for _, kinds, words in SAID_AROUND_A_SESSION for kind in kinds],
+    ids=[f"{kind} {article}" for article, kinds, _ in SAID_AROUND_A_SESSION for kind in kinds],
+)
+def test_the_mails_around_a_session_say_what_the_terms_ask_in_both_parts(kind, words):
+    mail = store().render(kind, CONTEXTS[kind](), office())
+    assert squeezed(words) in squeezed(mail.text)
+    assert squeezed(words) in squeezed(Outline(mail.html).text)
+
+
+@pytest.mark.parametrize("kind", [D, H, CH])
+def test_what_leads_into_a_session_holds_its_join_link_in_both_parts(kind):
+    mail = store().render(kind, CONTEXTS[kind](), office())
+    assert JOIN_URL in mail.text.splitlines()
+    assert JOIN_URL in Outline(mail.html).links
+
+
+def test_an_hour_before_the_join_link_comes_first_and_the_mail_is_short():
+    mail = store().render(H, reminder(), office())
+    assert [line for line in mail.text.splitlines() if line][:2] == ["山田 花子 様", JOIN_URL]
+    assert Outline(mail.html).links[0] == JOIN_URL
+    day = store().render(D, reminder(), office())
+    assert len(mail.text.splitlines()) < 0.7 * len(day.text.splitlines())
+
+
+@pytest.mark.parametrize(("kind", "context"), KINDS_AND_CONTEXTS)
+def test_no_mail_says_tomorrow_or_today_since_nobody_knows_when_it_is_read(kind, context):
+    mail = store().render(kind, context, office())
+    assert not re.search("明日|本日|今日|昨日|翌日", mail.subject + mail.text + mail.html)
+
+
+def test_before_closed_days_the_reminder_says_when_the_telephone_answers_again():
+    opens = START.replace(day=28, hour=8, minute=30)
+    told = store().render(D, reminder(start=START.replace(day=28), telephone_opens=opens), office())
+    for part in (told.text, Outline(told.html).text):
+        assert "9月28日（月曜日）午前8時30分からつながります" in squeezed(part)
+    assert "つながる時間" not in store().render(D, reminder(), office()).text
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+@pytest.mark.parametrize("kind", [D, CH])
+def test_a_declared_companion_is_not_asked_about_again(kind, is_declared):
+    text = squeezed(store().render(kind, CONTEXTS[kind](companion=is_declared), office()).text)
+    assert ("うかがっています" in text) is is_declared
+    assert ("通訳や介助などの方が同席されるとき" in text) is not is_declared
+
+
+def test_a_change_of_the_link_alone_says_that_the_time_stays():
+    mail = store().render(CH, changed(previous_start=None), office())
+    assert "入り方が変わりました" in mail.subject
+    assert "日時は同じです" in mail.text
+    assert "もう使えません" in mail.text
+    assert "なくなりました" not in mail.text + mail.html
+    assert "日時が変わりました" in store().render(CH, changed(), office()).subject
+
+
+def test_a_session_called_off_by_the_office_is_apologised_for_and_no_call_is_thanked_for():
+    mail = store().render(CAN, cancelled(by_office=True), office())
+    assert "申し訳ございません" in mail.text
+    assert "おわび" in mail.subject
+    assert not re.search("ご連絡をいただき|ご連絡を受けた|お心当たり", mail.text + mail.html)
+    assert "申し訳" not in store().render(CAN, cancelled(), office()).text
+
+
+@pytest.mark.parametrize("kind", [NS, MailKind.DECLINED, MailKind.CORRECTED, MailKind.OFFICE_FAULT])
+def test_no_mail_refuses_anybody(kind):
+    """Art. 6(3), third sentence: only a person decides that; a mail may quote the terms and no more."""
+    text = squeezed(store().render(kind, CONTEXTS[kind](), office()).text)
+    text = text.replace("お断りする場合がある", "").replace("お断りするものではありません", "")
+    assert not re.search("お断り|拒否|ご利用いただけません|ご利用できません|できなくなります", text)
+
+
+def test_a_correction_says_what_holds_now_and_that_it_does_not_count():
+    said = {v: store().render(MailKind.CORRECTED, corrected(verdict=v), office()) for v in (*TAKES_BACK, "cancelled")}
+    assert len({mail.text for mail in said.values()}) == len(said)
+    for mail in said.values():
+        for part in (squeezed(mail.text), squeezed(Outline(mail.html).text)):
+            assert "このお知らせを取り消します" in part
+            assert "申し訳ございません" in part
+            assert "ご連絡のないキャンセルには数えません" in part
+    assert "もう一度予約する" not in said[Verdict.ATTENDED].text
+
+
+def test_the_office_says_sorry_and_offers_other_times_by_telephone():
+    mail = store().render(MailKind.OFFICE_FAULT, office_fault(), office())
+    text = squeezed(mail.text)
+    assert "申し訳ございません" in text
+    assert "ご欠席やキャンセルとしては扱いません" in text
+    assert "1．令和8年（2026年）9月25日（金曜日）午前11時00分" in text
+    assert "まだ予約ではなく、お取り置きもしていません" in text
+    none = store().render(MailKind.OFFICE_FAULT, office_fault(offers=(), answer_by=None), office())
+    assert "お電話でご相談ください" in none.text
+    assert "お返事のしかた" not in none.text + none.html
+
+
+def test_a_declined_application_names_no_reason_and_asks_for_a_call():
+    mail = store().render(MailKind.DECLINED, CONTEXTS[MailKind.DECLINED](), office())
+    assert "お手数ですが、お電話ください" in mail.text
+    assert not re.search("ため、|理由", mail.text)
 
 
 @pytest.mark.parametrize("kind", list(MailKind))
