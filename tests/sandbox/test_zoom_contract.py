@@ -15,7 +15,9 @@ from referencing.jsonschema import DRAFT7
 
 from madoguchi.adapters.zoom import ZoomClient
 from madoguchi.adapters.zoom_errors import ZoomError
+from madoguchi.sandbox.zoom_remote import ZoomRemote
 from madoguchi.sandbox.zoom_server import SandboxZoom, running_zoom
+from tests.sandbox.receiver import SECRET, receiver
 from tests.sandbox.zoom_help import START, Waits, load_openapi, plan
 
 HOST = "host-1@example.jp"
@@ -171,6 +173,60 @@ def test_every_refusal_of_the_stand_in_is_one_that_zoom_describes(bench):
     assert {operation for operation, status in bench.contract.seen if status >= 400} == {
         "meetingCreate", "meeting", "meetings", "pastMeetingDetails", "meetingStatus", "s2sToken",
     }  # fmt: skip
+
+
+def test_every_question_about_who_is_and_was_there_is_as_zoom_describes_it(bench):
+    client, made = bench.client, bench.client.create_meeting(HOST, plan()).meeting_id
+    with ZoomRemote(bench.zoom.url) as remote:
+        assert client.live_participants(made) is None
+        assert client.past_participants(made) is None
+        remote.people(made, [(START, "host", "start"), (START, "guest", "join"), (START, "guest-2", "wait")])
+        remote.people(made, [(START + timedelta(minutes=5), "guest", "leave")])
+        assert len(client.live_participants(made)) == 4
+        assert client.live_meeting_ids(HOST) == {made}
+        remote.people(made, [(START + timedelta(minutes=30), "host", "end")])
+        assert len(client.past_participants(made)) == 4
+    for kind in ("past", "pastOne", "tomorrow"):
+        path = f"/metrics/meetings/{made}/participants"
+        if kind == "tomorrow":
+            with pytest.raises(AssertionError, match="enum"):
+                bench.ask("GET", path, params={"type": kind})
+        else:
+            page = bench.ask("GET", path, params={"type": kind, "page_size": 2})
+            assert len(page.json()["participants"]) == 2
+            token = page.json()["next_page_token"]
+            assert bench.ask("GET", path, params={"type": kind, "page_size": 2, "next_page_token": token}).is_success
+    assert bench.ask("GET", "/past_meetings/81234567890/participants").status_code == 404
+    assert {
+        ("dashboardMeetingParticipants", 200), ("dashboardMeetingParticipants", 404), ("pastMeetingDetails", 200),
+        ("pastMeetingDetails", 404), ("pastMeetingParticipants", 200), ("pastMeetingParticipants", 404),
+        ("meetings", 200),
+    } <= bench.contract.seen  # fmt: skip
+
+
+def test_every_event_of_the_stand_in_is_as_zoom_describes_it(bench):
+    contract = bench.contract
+    schemas = contract.doc["components"]["schemas"]
+    described = {
+        schema["properties"]["event"]["enum"][0]: schema
+        for name, schema in schemas.items()
+        if name.startswith("Webhook") and "event" in schema.get("properties", {})
+    }
+    made = bench.client.create_meeting(HOST, plan()).meeting_id
+    with receiver() as inbox, ZoomRemote(bench.zoom.url) as remote:
+        remote.webhooks(inbox.url, SECRET)
+        remote.people(made, [(START, "guest", "wait"), (START, "guest", "leave"), (START, "guest", "wait")])
+        remote.people(made, [(START, "host", "start"), (START, "guest", "admit"), (START, "guest", "put_back")])
+        remote.people(made, [(START, "guest", "leave"), (START, "host", "end")])
+        remote.drift(made, {"waiting_room": False, "join_before_host": True})
+        remote.people(made, [(START, "guest", "join"), (START, "guest", "leave")])
+        remote.vanish(made)
+        inbox.answer = 200
+        assert remote.validate()["ok"]
+    bodies = inbox.bodies()
+    for body in bodies:
+        contract.matches(body, described[body["event"]], body["event"])
+    assert {body["event"] for body in bodies} == set(described) - {"meeting.created"}
 
 
 def test_the_contract_check_itself_notices_what_is_not_described(bench):
