@@ -50,6 +50,8 @@ class ReminderContext(_AsJson):
 
     def __post_init__(self) -> None:
         require_aware("start", self.start)
+        if self.telephone_opens is not None:
+            require_aware("telephone_opens", self.telephone_opens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class ChangedContext(_AsJson):
 
     def __post_init__(self) -> None:
         require_aware("start", self.start)
+        if self.previous_start is not None:
+            require_aware("previous_start", self.previous_start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

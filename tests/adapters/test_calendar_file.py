@@ -55,6 +55,13 @@ def test_a_change_keeps_the_uid_and_raises_the_sequence_and_a_cancellation_takes
     assert (whole["METHOD"], gone["STATUS"], gone["UID"]) == ("CANCEL", "CANCELLED", first["UID"])
 
 
+def test_a_cancellation_needs_no_link_and_says_the_same_session():
+    _, event = read(calendar(sequence=3, method="CANCEL", url="", organizer=("窓口", "madoguchi@example.jp")))
+    assert "URL" not in event
+    assert "LOCATION" not in event
+    assert (event["SEQUENCE"], event.start, event["ORGANIZER"]) == (3, START, "mailto:madoguchi@example.jp")
+
+
 def test_the_same_instant_is_written_the_same_from_every_zone():
     elsewhere = START.astimezone(timezone(timedelta(hours=-8)))
     assert calendar(start=elsewhere) == calendar(start=START)

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from madoguchi.domain.lifecycle import BookingStatus
 from madoguchi.domain.message import (
     ALLOWED,
     CONTEXTS,
@@ -60,6 +61,19 @@ def test_a_calendar_has_a_method_and_nothing_else_has():
         assert rule.has_calendar == (rule.calendar_method is not None), kind
 
 
+def test_only_a_reminder_is_merely_missed_when_its_time_is_over():
+    """Whoever was to be told something else is telephoned."""
+    missed = {kind for kind, rule in KINDS.items() if rule.too_late == MessageStatus.MISSED}
+    assert missed == {MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR}
+    for rule in KINDS.values():
+        assert rule.too_late in ALLOWED[MessageStatus.QUEUED] & ALLOWED[MessageStatus.RETRYING]
+
+
+@pytest.mark.parametrize("kind", list(MailKind))
+def test_a_kind_needs_only_states_that_a_booking_can_have(kind):
+    assert set(BookingStatus) >= KINDS[kind].needs_booking_status
+
+
 def test_what_may_have_arrived_is_never_sent_again_without_a_person():
     may_have_arrived = {MessageStatus.SENT, MessageStatus.UNCERTAIN}
     for status in may_have_arrived:
@@ -104,7 +118,7 @@ def test_times_come_back_aware_and_the_same_instant():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: ConfirmedContext(**CONFIRMED | {"start": datetime(2026, 9, 24, 11, 0)}),  # noqa: DTZ001
+        lambda: ConfirmedContext(**CONFIRMED | {"start": datetime(2026, 9, 24, 11, 0)}),  # noqa: DTZ001 — that is the mistake
         lambda: IncompleteContext(recipient_name=NAME, missing=()),
         lambda: IncompleteContext(recipient_name=NAME, missing=("NO_SUCH_CODE",)),
         lambda: AlternativesContext(
@@ -157,7 +171,7 @@ def test_no_mail_can_say_more_of_a_person_than_a_name_and_the_way_into_the_meeti
     """Neither the job-seeker number nor telephone, address or birthday has a place in any context."""
     of_the_matter = {
         "start", "duration", "reference", "revision", "companion", "online_registrant", "missing", "wished", "why",
-        "offers", "answer_by",
+        "offers", "answer_by", "telephone_opens", "previous_start", "received_at", "by_office", "verdict",
     }  # fmt: skip
     of_the_person = {"recipient_name", "meeting_id", "passcode", "join_url"}
     for context in CONTEXTS.values():
