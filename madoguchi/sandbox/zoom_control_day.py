@@ -18,6 +18,9 @@ from madoguchi.sandbox.zoom_orders import BadOrderError, field, instant, local, 
 from madoguchi.sandbox.zoom_rules import check_body
 from madoguchi.sandbox.zoom_state import ZoomState
 
+MOST_SECONDS = 600.0
+"""A hundred events to a receiver that answers none take five minutes."""
+
 _Found = TypeVar("_Found")
 
 
@@ -42,7 +45,7 @@ def day_routes(state: ZoomState) -> list[Route]:
 
 async def sent(state: ZoomState) -> None:
     """Return when no event is under way; the loop goes on meanwhile, for a receiver that asks Zoom back."""
-    await asyncio.to_thread(state.webhooks.wait)
+    await asyncio.to_thread(state.webhooks.wait, MOST_SECONDS)
 
 
 class _Day:

@@ -23,7 +23,7 @@ class ZoomRemote:
     ZoomRemoteError when an order is refused; httpx.HTTPError when nobody answers.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float = 120.0) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 620.0) -> None:
         self._http = httpx.Client(base_url=f"{url.rstrip('/')}/sandbox", trust_env=False, timeout=timeout_seconds)
 
     def __enter__(self) -> Self:
