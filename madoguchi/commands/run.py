@@ -32,9 +32,7 @@ def run(
     # Prefect and its libraries print where they like; stdout is a contract.
     with contextlib.redirect_stdout(sys.stderr):
         try:
-            if flow == "process-requests":
-                pairs = _paths_and_sources(pairs)
-            record, state = _run(settings, flow, as_of, dict(pairs))
+            record, state = _run(settings, flow, as_of, checked_paths(flow, pairs))
         except WrongUse as error:
             print(f"madoguchi run {flow}: {error}", file=sys.stderr)
             return 2
@@ -52,15 +50,17 @@ def run(
     return 0 if record.state == "completed" else 1
 
 
-def _paths_and_sources(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+def checked_paths(flow: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Make paths absolute and refuse what is no file or no source, before anything is started."""
-    checked = []
+    if flow != "process-requests":
+        return dict(pairs)
+    checked = {}
     for name, value in pairs:
         if name == "source" and value not in SOURCES:
             raise WrongUse(f"--set source: one of {', '.join(SOURCES)}")
         if name == "path" and not Path(value).absolute().is_file():
             raise WrongUse(f"--set path: no file {Path(value).name} there")
-        checked.append((name, str(Path(value).absolute()) if name == "path" else value))
+        checked[name] = str(Path(value).absolute()) if name == "path" else value
     return checked
 
 
@@ -75,7 +75,7 @@ def _run(settings: Settings, flow: str, as_of: datetime | None, given: dict[str,
     from tasks.wiring import services
 
     function = flow_function(flow)
-    parameters = _parameters(function, given)
+    parameters = parameters_of(function, given)
     if as_of is not None:
         parameters["as_of"] = as_of
     wired = services()
@@ -95,7 +95,7 @@ def flow_function(flow: str) -> Any:
     return getattr(import_module(f"flows.{name}"), name)
 
 
-def _parameters(function: Any, given: dict[str, str]) -> dict[str, Any]:
+def parameters_of(function: Any, given: dict[str, str]) -> dict[str, Any]:
     """Return the parameters as the flow's form takes them; WrongUse names what does not fit and what would."""
     from prefect.exceptions import ParameterTypeError
 

@@ -9,11 +9,11 @@ import pytest
 from config.settings import ROOT, Settings, SettingsError, SmtpSettings
 from madoguchi.adapters.prefect_server import PrefectServerError
 from madoguchi.commands import check, keys, lists
-from madoguchi.commands.run import WrongUse, _parameters
+from madoguchi.commands.run import WrongUse, checked_paths, flow_function, parameters_of
 from madoguchi.store.database import Database
 from madoguchi.store.models import Audit
 from tasks import wiring
-from tests.world import AS_OF, World, jst
+from tests.world import World, jst
 
 KEYS = [base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2)]
 
@@ -128,14 +128,15 @@ def test_showing_nobodys_reference_fails(filled, capsys):
 )
 def test_wrong_parameters_say_what_to_write(flow, pairs, says):
     with pytest.raises(WrongUse, match=says):
-        _parameters(flow, None, pairs)
+        parameters_of(flow_function(flow), checked_paths(flow, pairs))
 
 
 def test_parameters_are_handed_on(tmp_path):
     (tmp_path / "a.csv").touch()
     path = str(tmp_path / "a.csv")
-    found = _parameters("process-requests", AS_OF, [("path", path), ("source", "google")])
-    assert found == {"path": path, "source": "google", "as_of": AS_OF}
+    given = checked_paths("process-requests", [("path", path), ("source", "google")])
+    found = parameters_of(flow_function("process-requests"), given)
+    assert (found["path"], found["source"]) == (path, "google")
 
 
 # --- check
