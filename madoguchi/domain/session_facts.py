@@ -7,7 +7,7 @@ Where two readings are possible, the one is taken that does not blame the client
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -61,14 +61,15 @@ class HostFacts:
 class Facts:
     """What the evidence says, seen from the limit. "In time" is from the start to the limit, both included.
 
-    `contradicted`: the counsellor says that nobody came, after somebody was seen to come in time. `came_in_late`:
-    joined or was seen after the limit, and nobody denies it. `would_have_noticed`: an arrival would be known, because
-    Zoom reports on this meeting or somebody looked.
+    `contradicted`: the counsellor says that nobody came, after somebody was seen to come in time. `let_in_late` and
+    `found_late`: joined, or was seen, after the limit, and the counsellor does not deny it afterwards.
+    `would_have_noticed`: an arrival would be known, because Zoom reports on this meeting or somebody looked.
     """
 
     host: HostFacts
     joined_in_time: bool
-    came_in_late: bool
+    let_in_late: bool
+    found_late: bool
     waited_in_time: bool
     left_before_start: bool
     came_late: bool
@@ -88,11 +89,6 @@ class Facts:
         """Tell whether somebody else joined or waited in time."""
         return self.joined_in_time or self.waited_in_time
 
-    @property
-    def reached_us_in_time(self) -> bool:
-        """Tell whether the client met the limit without being let in: by a contact, or at the door."""
-        return self.contact_in_time or self.waited_in_time
-
     def has(self, kind: Kind) -> bool:
         """Tell whether there is any evidence of that kind, of whatever time."""
         return kind in self.kinds
@@ -106,24 +102,19 @@ class _Record:
         self.limit = limit
         self.end = start + SESSION
         self.evidence = evidence
-        times: defaultdict[Kind, set[datetime]] = defaultdict(set)
+        times: defaultdict[Kind | tuple[Kind, Source], set[datetime]] = defaultdict(set)
         for piece in evidence:
             if piece.happened_at.tzinfo is None:
                 raise ValueError(f"evidence {piece.id or piece.kind}: happened_at has no time zone; store aware times")
             times[piece.kind].add(piece.happened_at)
-        self._times: Mapping[Kind, set[datetime]] = times
+            times[piece.kind, piece.source].add(piece.happened_at)
+        self._times = times
 
     def times(self, *kinds: Kind) -> list[datetime]:
-        return sorted(set().union(*(self._times.get(kind, ()) for kind in kinds)))
-
-    def up_to_limit(self, *kinds: Kind) -> bool:
-        return any(at <= self.limit for at in self.times(*kinds))
-
-    def after_limit(self, *kinds: Kind) -> bool:
-        return any(at > self.limit for at in self.times(*kinds))
+        return sorted({at for kind in kinds if kind in self._times for at in self._times[kind]})
 
     def by(self, kind: Kind, source: Source) -> list[datetime]:
-        return sorted({piece.happened_at for piece in self.evidence if piece.kind is kind and piece.source is source})
+        return sorted(self._times.get((kind, source), ()))
 
 
 def read_facts(start: datetime, limit: datetime, evidence: Sequence[Evidence]) -> Facts:
@@ -132,22 +123,25 @@ def read_facts(start: datetime, limit: datetime, evidence: Sequence[Evidence]) -
     inside = _guest_spans(record, Kind.GUEST_JOINED, Kind.GUEST_LEFT)
     waiting = _guest_spans(record, Kind.GUEST_WAITING, Kind.GUEST_STOPPED_WAITING)
     seen = record.times(Kind.CLIENT_SEEN)
+    contacts = record.times(Kind.CONTACT)
     in_time = [span[0] for span in inside if _in_time(span, record)] + [at for at in seen if at <= limit]
-    late = [at for at in [came for came, _ in inside] + seen if at > limit]
+    joined_late = [came for came, _ in inside if came > limit]
+    seen_late = [at for at in seen if at > limit]
     denied = max((at for at in record.times(Kind.CLIENT_NOT_SEEN) if at >= start), default=None)
     host = _host(record)
     return Facts(
         host=host,
         joined_in_time=any(_in_time(span, record) for span in inside),
-        came_in_late=bool(late) and (denied is None or denied < max(late)),
+        let_in_late=_stands(joined_late, denied),
+        found_late=_stands(seen_late, denied),
         waited_in_time=any(_in_time(span, record) for span in waiting),
         left_before_start=any(not _reaches(gone, start) for _, gone in inside + waiting),
         came_late=any(came > limit for came, _ in inside + waiting),
         seen_in_time=any(at <= limit for at in seen),
-        seen_late=any(at > limit for at in seen),
-        contact_in_time=record.up_to_limit(Kind.CONTACT),
-        contact_late=record.after_limit(Kind.CONTACT),
-        contradicted=bool(in_time) and denied is not None and denied >= max(in_time + late),
+        seen_late=bool(seen_late),
+        contact_in_time=any(at <= limit for at in contacts),
+        contact_late=any(at > limit for at in contacts),
+        contradicted=bool(in_time) and not _stands(in_time + joined_late + seen_late, denied),
         would_have_noticed=_would_have_noticed(record),
         link_told=any(at <= start for at in record.times(Kind.LINK_TOLD)),
         meeting_gone=_meeting_gone(record, host),
@@ -155,6 +149,10 @@ def read_facts(start: datetime, limit: datetime, evidence: Sequence[Evidence]) -
         zoom_down=any(start <= at <= record.end for at in record.times(Kind.ZOOM_DOWN)),
         kinds=frozenset(piece.kind for piece in evidence),
     )
+
+
+def _stands(claims: list[datetime], denied: datetime | None) -> bool:
+    return bool(claims) and (denied is None or denied < max(claims))
 
 
 def _reaches(until: datetime | None, moment: datetime) -> bool:
@@ -238,16 +236,14 @@ def _host_spans(record: _Record) -> list[Span]:
 
 
 def _host_comes(record: _Record) -> list[datetime]:
-    read = set(record.by(Kind.MEETING_STARTED, Source.STATUS))
-    told = {
-        piece.happened_at
-        for piece in record.evidence
-        if piece.kind is Kind.HOST_JOINED or (piece.kind is Kind.MEETING_STARTED and piece.source is not Source.STATUS)
-    }
+    read = record.by(Kind.MEETING_STARTED, Source.STATUS)
+    told = record.times(Kind.HOST_JOINED)
+    for source in Source:
+        if source is not Source.STATUS:
+            told += record.by(Kind.MEETING_STARTED, source)
     left = record.times(Kind.HOST_LEFT)
     # A meeting can run on without its host, and a reading after the limit does not tell since when it runs.
-    told |= {at for at in read if at <= record.limit and not any(gone <= at for gone in left)}
-    return sorted(told)
+    return told + [at for at in read if at <= record.limit and not any(gone <= at for gone in left)]
 
 
 def _bridged(spans: list[Span]) -> list[Span]:

@@ -72,7 +72,7 @@ _R = VerdictReason
 REASONS_JA: Final[Mapping[VerdictReason, str]] = {
     _R.CLIENT_SEEN: "担当者が来談を確認しています",
     _R.GUEST_JOINED: "開始10分後までに、ホスト以外の方が入室しています",
-    _R.JOINED_AFTER_CONTACT: "10分以内に連絡または待機があり、その後に来談しています",
+    _R.JOINED_AFTER_CONTACT: "開始10分後までに連絡または入室・待機があり、その後に来談しています",
     _R.GUEST_WAITS: "開始10分後までに、待機室でお待ちの方がいました",
     _R.CONTACT_BEFORE_LIMIT: "開始10分後までに、ご本人から連絡がありました",
     _R.GUEST_CAME_HOST_UNKNOWN: "ホスト以外の方が来ていますが、窓口側の入室が確認できません",
@@ -145,7 +145,11 @@ def _attended(facts: Facts) -> tuple[VerdictReason, ...]:
         reasons.append(_R.CLIENT_SEEN)
     if facts.joined_in_time and facts.host.there:
         reasons.append(_R.GUEST_JOINED)
-    if not reasons and facts.reached_us_in_time and facts.came_in_late:
+    at_the_door = facts.contact_in_time or facts.waited_in_time
+    let_in = facts.let_in_late and at_the_door
+    # Joining again proves no counsellor; being seen after having joined does.
+    found = facts.found_late and (at_the_door or facts.joined_in_time)
+    if not reasons and (let_in or found):
         reasons.append(_R.JOINED_AFTER_CONTACT)
     return tuple(reasons)
 
