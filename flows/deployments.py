@@ -81,6 +81,17 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             crons=every_five,
             tags=("office", "scheduled"),
         ),
+        DeploymentEntry(
+            flow="send-reminders",
+            name="reception-hours",
+            entrypoint="flows/send_reminders.py:send_reminders",
+            description=(
+                "受付時間中、10分ごとに自動で動きます。前の開庁日と直前のリマインダーを、"
+                "時刻になった予約に送ります。前の実行が終わっていないときは、その回を見送ります。"
+            ),
+            crons=cron_every(10, office.reception),
+            tags=("office", "scheduled"),
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from config.settings import Settings, SettingsError, load_settings
 from madoguchi.adapters.log_redaction import RedactionFilter
 from madoguchi.domain.office import JST
 
-FLOWS = ("process-requests", "deliver-messages")
+FLOWS = ("process-requests", "deliver-messages", "send-reminders")
 LISTS = ("requests", "bookings", "meetings", "messages")
 
 _MODULES = {"list": "lists", "show": "lists", "migrate": "keys"}

@@ -27,7 +27,10 @@ _UNSENT = (MessageStatus.QUEUED.value, MessageStatus.RETRYING.value)
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """A mail to queue. `subject`: the reference of the booking or request it speaks of; `context` is personal."""
+    """A mail to queue. `subject`: the reference of the booking or request it speaks of; `context` is personal.
+
+    `status` and `reason`: for a mail that is not to leave any more, so that the history says why; as a rule `queued`.
+    """
 
     kind: MailKind
     subject: str
@@ -40,6 +43,8 @@ class NewMessage:
     client_id: str | None = None
     request_id: str | None = None
     booking_id: str | None = None
+    status: MessageStatus = MessageStatus.QUEUED
+    reason: str | None = None
 
 
 def pin_template(session: Session, kind: MailKind, version: str, bundle: Mapping[str, str], now: datetime) -> None:
@@ -71,9 +76,15 @@ def queue_messages(session: Session, vault: Vault, messages: Sequence[NewMessage
     rows = [_row(vault, key, message, act, mail_domain) for key, message in fresh.items()]
     if rows:
         session.bulk_insert_mappings(OutboxMessage, rows)
+        queued = MessageStatus.QUEUED.value
         write_audit(
             session,
-            [audit_row(act, "message", row["id"], "queued", new=row["status"], reason=row["kind"]) for row in rows],
+            [audit_row(act, "message", row["id"], "queued", new=queued, reason=row["kind"]) for row in rows]
+            + [
+                audit_row(act, "message", row["id"], "transition", old=queued, new=row["status"], reason=row["reason"])
+                for row in rows
+                if row["status"] != queued
+            ],
         )
     return len(rows)
 
@@ -92,7 +103,8 @@ def _row(vault: Vault, key: str, message: NewMessage, act: Act, mail_domain: str
         "revision": message.revision,
         "template_version": message.template_version,
         "sealed_context": vault.seal_json(sealed, f"outbox_message.sealed_context.{row_id}"),
-        "status": MessageStatus.QUEUED.value,
+        "status": message.status.value,
+        "reason": message.reason,
         "due_at": message.due_at,
         "not_after": message.not_after,
         "attempts": 0,
