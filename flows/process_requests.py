@@ -9,9 +9,11 @@ from prefect import flow
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
-from tasks import steps
+from tasks import day_steps, steps
+from tasks.day_reports import lacking_removals
 from tasks.delivery import DeliveryReport
 from tasks.inbox import InboxReport
+from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
 from tasks.reporting import (
     attempt,
@@ -56,10 +58,12 @@ async def process_requests(
     released: list[str] = attempt(summary, steps.release_expired_holds, [], run)
     scheduled = attempt(summary, steps.schedule_requests, ScheduleReport(), run)
     made = attempt(summary, steps.create_meetings, MeetingsReport(), run)
+    removed = attempt(summary, day_steps.remove_meetings, RemovalReport(), run)
     delivered = attempt(summary, steps.deliver_messages, DeliveryReport(), run)
 
     summary.lacking(lacking_files(received))
     summary.lacking(lacking_meetings(made))
+    summary.lacking(lacking_removals(removed))
     summary.lacking(lacking_messages(delivered))
-    report = requests_report(summary, received, released, scheduled, made, delivered)
+    report = requests_report(summary, received, released, scheduled, made, removed, delivered)
     return await finish(run, summary, report)

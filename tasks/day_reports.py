@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from madoguchi.domain.message import MailKind
 from tasks.delivery import DeliveryReport
+from tasks.meeting_removal import RemovalReport
 from tasks.reminders import RemindersReport
 from tasks.reporting import messages_report
 from tasks.summary import Shortfall, Summary, counts_table
@@ -35,6 +36,12 @@ def section(heading: str, items: list[tuple[str, str]]) -> str:
     if len(items) > _LISTED:
         lines.append(f"- ほか {len(items) - _LISTED} 件")
     return f"## {heading}（{len(items)}件）\n\n" + "\n".join(lines)
+
+
+def lacking_removals(removed: RemovalReport) -> Shortfall:
+    """Return the meetings that Zoom should have lost and may still have."""
+    of = len(removed.deleted) + len(removed.incomplete)
+    return Shortfall(of, "meeting", "meetings", "not removed", removed.incomplete)
 
 
 def lacking_reminders(reminded: RemindersReport) -> Shortfall:

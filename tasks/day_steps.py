@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks import reminders
+from tasks import meeting_removal, reminders
 from tasks.steps import codes_only
 from tasks.wiring import Run, services
 
@@ -15,3 +15,10 @@ from tasks.wiring import Run, services
 def queue_reminders(run: Run) -> reminders.RemindersReport:
     """Queue reminders that are due."""
     return reminders.queue_reminders(services(), run)
+
+
+@task(name="remove meetings", task_run_name="要らないミーティングを消す", cache_policy=NO_CACHE, persist_result=False)
+@codes_only
+def remove_meetings(run: Run) -> meeting_removal.RemovalReport:
+    """Remove meetings that Zoom must lose."""
+    return meeting_removal.remove_meetings(services(), run)

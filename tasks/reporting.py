@@ -17,6 +17,7 @@ from madoguchi.domain.office import JST
 from madoguchi.store.runs import open_tasks
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE, DeliveryReport
 from tasks.inbox import InboxReport
+from tasks.meeting_removal import ZOOM_DIFFERS, ZOOM_DRIFT, RemovalReport
 from tasks.meetings import MeetingsReport
 from tasks.scheduling import ScheduleReport
 from tasks.settling import CALL_APPLICANT, REVIEW_REQUEST, SWITCH_REGISTRATION
@@ -49,6 +50,8 @@ _TASKS_JA = {
     UNCERTAIN_MESSAGE: "届いたか分からないお知らせ",
     FAILED_MESSAGE: "送れなかったお知らせ",
     UNSENT_MESSAGE: "送れないまま時刻を過ぎたお知らせ",
+    ZOOM_DRIFT: "Zoomの設定（録画・待機室など）が正しくないミーティング",
+    ZOOM_DIFFERS: "記録とZoomの内容が違うもの",
 }
 _LISTED = 100
 
@@ -138,6 +141,7 @@ def requests_report(
     released: list[str],
     scheduled: ScheduleReport,
     made: MeetingsReport,
+    removed: RemovalReport,
     delivered: DeliveryReport,
 ) -> str:
     """Put the counts into the summary and return the artifact of process-requests."""
@@ -158,6 +162,7 @@ def requests_report(
             "meetings_created": made.created,
             "meetings_adopted": made.adopted,
             "confirmed": len(made.confirmed),
+            "meetings_removed": len(removed.deleted),
         }
     )
     table = counts_table(
@@ -170,6 +175,7 @@ def requests_report(
             ("空きを待っている", scheduled.waiting),
             ("予約が確定した", len(made.confirmed)),
             ("ミーティングを作れていない", len(made.incomplete)),
+            ("要らないミーティングを消した", len(removed.deleted)),
         ]
     )
     look_at = [
