@@ -65,5 +65,5 @@ async def process_requests(
     summary.lacking(lacking_meetings(made))
     summary.lacking(lacking_removals(removed))
     summary.lacking(lacking_messages(delivered))
-    report = requests_report(summary, received, released, scheduled, made, removed, delivered)
+    report = requests_report(summary, received, released, scheduled, made, delivered, removed=removed)
     return await finish(run, summary, report)

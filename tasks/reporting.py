@@ -141,8 +141,9 @@ def requests_report(
     released: list[str],
     scheduled: ScheduleReport,
     made: MeetingsReport,
-    removed: RemovalReport,
     delivered: DeliveryReport,
+    *,
+    removed: RemovalReport,
 ) -> str:
     """Put the counts into the summary and return the artifact of process-requests."""
     outcomes = sum((report.outcomes for report in received.files), Counter[str]())
