@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.office_file import OfficeFileError, read_office
 from madoguchi.domain.office import Office
+from madoguchi.domain.this_machine import is_loopback
 
 ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_KEY = "c2FuZGJveC1rZXktb25seS1mb3ItcmVoZWFyc2Fscy4="
@@ -242,16 +242,6 @@ def _is_web_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address means this machine; does not ask a name server."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 

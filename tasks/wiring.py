@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 from sqlalchemy.exc import OperationalError
 
-from config.settings import ROOT, Settings, is_loopback, load_settings
+from config.settings import ROOT, Settings, load_settings
 from config.settings import SettingsError as SettingsError  # noqa: PLC0414 — steps name it; only here are settings known
 from madoguchi.adapters.form_export import MappingError, load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
@@ -30,6 +30,7 @@ from madoguchi.domain.calendar import OfficeCalendar
 from madoguchi.domain.intake import FormMapping
 from madoguchi.domain.meeting import LOOPBACK_HOSTS, ZOOM_JOIN_HOSTS
 from madoguchi.domain.office import Office
+from madoguchi.domain.this_machine import is_loopback
 from madoguchi.sandbox.endpoints import Endpoints, Ports, ensure_sandbox
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database

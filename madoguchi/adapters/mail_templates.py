@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import ipaddress
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from madoguchi.adapters.mail_values import told
 from madoguchi.domain import wording
 from madoguchi.domain.message import CONTEXTS, KINDS, MailContext, MailKind
 from madoguchi.domain.office import Office
+from madoguchi.domain.this_machine import is_loopback
 
 ZOOM_TERMS_URL: Final = "https://www.zoom.com/ja/trust/terms/"
 ZOOM_HOSTS: Final = ("zoom.us", "zoomgov.com")
@@ -183,7 +183,7 @@ class TemplateStore:
         listed = next((known for known in self._join_hosts if host == known or host.endswith(f".{known}")), None)
         if listed is None:
             raise TemplateError("join_url: its host is not one of the join hosts")
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(listed)):
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(listed)):
             raise TemplateError("join_url: not an https link")
         return url
 
@@ -241,10 +241,3 @@ def _https(url: str) -> str:
 @functools.lru_cache(maxsize=64)
 def _dial(telephone: str) -> str:
     return re.sub(r"[^0-9+]", "", telephone)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -7,7 +7,6 @@ that the caller can commit "may have been given" in between. Nothing is ever sen
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import re
 import select
@@ -22,6 +21,7 @@ from typing import Any, Literal, NoReturn
 import yagmail
 
 from madoguchi.adapters.smtp_errors import MailConfigError, MailError, MailRejected, MailRetryable, MailUncertain
+from madoguchi.domain.this_machine import is_loopback
 
 __all__ = ["MailConfigError", "MailError", "MailRejected", "MailRetryable", "MailSession", "MailUncertain", "Mailer"]
 
@@ -87,11 +87,11 @@ class Mailer:
     ) -> None:
         if not host or not port:
             raise MailConfigError("SMTP_NO_HOST")
-        if security == "none" and not _is_loopback(host):
+        if security == "none" and not is_loopback(host):
             raise MailConfigError("SMTP_UNPROTECTED")
         if user and not password:
             raise MailConfigError("SMTP_NO_PASSWORD")
-        if not user and not _is_loopback(host):
+        if not user and not is_loopback(host):
             raise MailConfigError("SMTP_NO_USER")
         self._host, self._port = host, port
         self._user, self._password = user, password
@@ -413,12 +413,3 @@ def envelope(address: str) -> str:
         raise ValueError("an address that no envelope can carry")
     plain = ".." not in local and not local.startswith(".") and not local.endswith(".") and "@" not in local
     return address if plain else f'"{local}"@{domain}'
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

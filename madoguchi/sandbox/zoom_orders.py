@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -10,6 +9,8 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from madoguchi.domain.this_machine import is_loopback
 
 _LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 
@@ -23,7 +24,7 @@ def local(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
 
     async def guarded(request: Request) -> Response:
         # The name is checked too: a web page may have its own name lead to 127.0.0.1.
-        if not _is_loopback(request.client.host if request.client else "") or not _is_local_name(request):
+        if not is_loopback(request.client.host if request.client else "") or not _is_local_name(request):
             return JSONResponse({"error": "the control side answers this machine only"}, status_code=403)
         try:
             return await endpoint(request)
@@ -31,13 +32,6 @@ def local(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
             return JSONResponse({"error": str(wrong)}, status_code=400)
 
     return guarded
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_local_name(request: Request) -> bool:

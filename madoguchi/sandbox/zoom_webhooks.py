@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
 import secrets
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from madoguchi.domain.this_machine import is_loopback
 from madoguchi.domain.zoom_signature import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
@@ -278,19 +278,18 @@ def _check_hook(hook: Hook) -> None:
         raise ValueError("seed: a whole number is needed")  # noqa: TRY004 — one error type for what the caller sent
     if not isinstance(hook.secret, str) or not isinstance(hook.url, str):
         raise ValueError("url, secret: text is needed")  # noqa: TRY004 — one error type for what the caller sent
-    if hook.mode != "off" and not _is_loopback(hook.url):
+    if hook.mode != "off" and not _is_plain_and_here(hook.url):
         raise ValueError("url: an http address of this machine is needed; the stand-in calls nobody else")
     if hook.mode != "off" and not hook.secret:
         raise ValueError("secret: is missing; Zoom signs every event")
 
 
-def _is_loopback(url: str) -> bool:
+def _is_plain_and_here(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        return parts.scheme == "http" and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
     except ValueError:
         return False
+    return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 def _text(instant: datetime | None) -> str:

@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from config.settings import ROOT, SANDBOX_KEY, Settings, SettingsError, is_loopback, load_settings
+from config.settings import ROOT, SANDBOX_KEY, Settings, SettingsError, load_settings
+from madoguchi.domain.this_machine import is_loopback
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 LIVE = {
