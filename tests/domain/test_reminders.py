@@ -47,6 +47,7 @@ def test_the_day_before_is_the_last_working_day_and_it_says_when_the_telephone_o
         assert (day.kind, day.due_at, day.not_after) == (MailKind.REMINDER_DAY, jst(due), start - timedelta(hours=1))
         assert (hour.kind, hour.due_at, hour.not_after) == (MailKind.REMINDER_HOUR, start - timedelta(hours=1), start)
         assert telephone_opens(there, same, day.due_at) == (jst(opens) if opens else None)
+        assert last_start_in_sight(there, day.due_at) > same
 
 
 def test_a_reminder_made_late_does_not_speak_of_an_opening_that_has_been():
@@ -101,11 +102,12 @@ DAYTIME = st.tuples(st.integers(0, 120), st.integers(10, 30)).map(
 CLOSED = st.frozensets(st.integers(0, 120).map(lambda day: date(2026, 9, 1) + timedelta(days=day)), max_size=12)
 
 
-@given(DAYTIME, MINUTES, CLOSED)
-def test_every_session_with_a_reminder_that_has_become_due_is_in_sight(start, as_of, closed):
+@given(DAYTIME, CLOSED, st.integers(0, 60 * 24 * 20))
+def test_every_session_with_a_reminder_that_has_become_due_is_in_sight(start, closed, later):
     there = OfficeCalendar(replace(shipped_office(), closures=closed), is_public_holiday)
-    if any(window.due_at <= as_of for window in reminder_windows(there, start)):
-        assert start < last_start_in_sight(there, as_of)
+    for window in reminder_windows(there, start):
+        assert start < last_start_in_sight(there, window.due_at)
+        assert start < last_start_in_sight(there, window.due_at + timedelta(minutes=later))
 
 
 @given(DAYTIME, MINUTES, st.lists(MINUTES, max_size=30), CLOSED)

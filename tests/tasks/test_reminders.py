@@ -3,6 +3,8 @@
 import random
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FuturesTimeout
 from dataclasses import replace
 from datetime import datetime, timedelta
 from email import policy
@@ -12,6 +14,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 
+from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.domain.application import Application, Flag
 from madoguchi.domain.calendar import SESSION
 from madoguchi.domain.office import ReminderTimes
@@ -292,6 +295,36 @@ def test_a_reminder_after_a_cancellation_is_never_sent(world, mailbox):
     assert Counter(reason for _, _, reason in stands(world)) == {"BOOKING_CANCELLED": 2, "NOT_RUN_IN_TIME": 1}
     assert send(world, f"{THU} 10:30")[0] == RemindersReport()
     assert letters(mailbox) == []
+
+
+@pytest.mark.parametrize("change_to", [{"status": "cancelled"}, {"start_at": jst("2026-09-28 13:00"), "revision": 2}])
+def test_a_session_that_is_cancelled_or_moved_while_the_run_is_choosing_is_left_alone(database, change_to):
+    struck = []
+
+    def holiday(day):
+        # The 18th is looked at when what was found is sorted: after the query, before the rows are locked.
+        if day == DUE_DAY.date() and not struck:
+            struck.append(day)
+            change(world, reference, **change_to)
+        return is_public_holiday(day)
+
+    world = World(database, holiday=holiday)
+    reference = book(world)
+    assert remind(world, DUE_DAY) == RemindersReport()
+    assert struck
+    assert world.messages() == []
+
+
+def test_a_cancellation_that_is_just_being_recorded_is_waited_for(world):
+    reference = book(world)
+    with ThreadPoolExecutor(1) as pool:
+        with world.database.write() as session:
+            session.execute(update(Booking).where(Booking.reference == reference).values(status="cancelled"))
+            run = pool.submit(remind, world, DUE_DAY)
+            with pytest.raises(FuturesTimeout):
+                run.result(0.3)
+        assert run.result(20) == RemindersReport()
+    assert world.messages() == []
 
 
 def test_a_reminder_for_the_old_time_after_a_move_is_never_sent_and_the_new_time_has_its_own(world, mailbox):
