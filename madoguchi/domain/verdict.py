@@ -56,7 +56,7 @@ class VerdictReason(StrEnum):
     HOST_LEFT_EARLY = "HOST_LEFT_EARLY"
     HOST_SINCE_UNKNOWN = "HOST_SINCE_UNKNOWN"
     HOST_LEFT_BEFORE_START = "HOST_LEFT_BEFORE_START"
-    ASKED_TOO_LATE = "ASKED_TOO_LATE"
+    NOT_ASKED_IN_TIME = "NOT_ASKED_IN_TIME"
     ZOOM_SILENT = "ZOOM_SILENT"
     NO_DATA = "NO_DATA"
     REMINDER_NOT_SENT = "REMINDER_NOT_SENT"
@@ -91,7 +91,7 @@ REASONS_JA: Final[Mapping[VerdictReason, str]] = {
     _R.HOST_LEFT_EARLY: "開始10分後まで、窓口側が続けて在室していませんでした",
     _R.HOST_SINCE_UNKNOWN: "窓口側がいつから在室していたか、確認できません",
     _R.HOST_LEFT_BEFORE_START: "窓口側の記録は、開始時刻より前のものだけです",
-    _R.ASKED_TOO_LATE: "Zoomへの確認が、相談時間の終了後になりました",
+    _R.NOT_ASKED_IN_TIME: "開始10分後の時点で開始していたか、Zoomに確認できていません",
     _R.ZOOM_SILENT: "Zoomに確認できませんでした",
     _R.NO_DATA: "ミーティングの記録がありません",
     _R.REMINDER_NOT_SENT: "事前のお知らせメールを送れていませんでした",
@@ -216,7 +216,7 @@ def _host_doubt(facts: Facts) -> VerdictReason | None:
         _R.HOST_LEFT_EARLY: host.opened,
         _R.HOST_SINCE_UNKNOWN: host.there,
         _R.HOST_LEFT_BEFORE_START: host.opened_before,
-        _R.ASKED_TOO_LATE: facts.has(Kind.STILL_WAITING),
+        _R.NOT_ASKED_IN_TIME: facts.has(Kind.STILL_WAITING),
         _R.ZOOM_SILENT: facts.has(Kind.ZOOM_SILENT),
         _R.NO_DATA: True,
     }

@@ -58,7 +58,7 @@ def test_every_combination_of_evidence_is_judged_as_the_reviewed_table_says(judg
 
 def test_every_reason_can_come_about_and_has_its_words(judged):
     reached = {reason for found in judged.values() for reason in found.reasons}
-    not_a_facet = {VerdictReason.ASKED_TOO_LATE, VerdictReason.HOST_LEFT_BEFORE_START}  # cases further down
+    not_a_facet = {VerdictReason.NOT_ASKED_IN_TIME, VerdictReason.HOST_LEFT_BEFORE_START}  # cases further down
     assert reached == set(VerdictReason) - not_a_facet
     assert set(REASONS_JA) == set(VerdictReason)
     assert len(set(REASONS_JA.values())) == len(VerdictReason)
@@ -184,6 +184,8 @@ EDGES = [
     ([(Kind.CLIENT_NOT_SEEN, 2), (Kind.GUEST_JOINED, 5)], Verdict.ATTENDED, "GUEST_JOINED"),
     ([(Kind.CLIENT_NOT_SEEN, 2), (Kind.CLIENT_SEEN, 5)], Verdict.ATTENDED, "CLIENT_SEEN"),
     ([(Kind.CLIENT_SEEN, 5), (Kind.CLIENT_NOT_SEEN, 9)], Verdict.UNDETERMINED, "CONTRADICTION"),
+    ([(Kind.CLIENT_SEEN, 5), (Kind.CLIENT_NOT_SEEN, 5)], Verdict.UNDETERMINED, "CONTRADICTION"),
+    ([(Kind.GUEST_JOINED, -9), (Kind.CLIENT_NOT_SEEN, -1)], Verdict.ATTENDED, "GUEST_JOINED"),
     ([(Kind.GUEST_WAITING, 5), (Kind.CLIENT_NOT_SEEN, 20)], Verdict.CONTACTED, "GUEST_WAITS"),
     ([(Kind.CLIENT_SEEN, 12), (Kind.CLIENT_NOT_SEEN, 15)], Verdict.UNDETERMINED, "CLIENT_SEEN_LATE"),
     ([(Kind.CONTACT, 3), (Kind.GUEST_JOINED, 12), (Kind.CLIENT_NOT_SEEN, 15)], Verdict.CONTACTED, "CONTACT"),
@@ -199,6 +201,7 @@ EDGES = [
     # Zoom's status against its own webhooks.
     ([(Kind.STILL_WAITING, 10.3)], Verdict.UNDETERMINED, "CONTRADICTION"),
     ([(Kind.MEETING_ENDED, 15), (Kind.STILL_WAITING, 16)], Verdict.NO_SHOW, "NOBODY_CAME"),
+    ([(Kind.MEETING_ENDED, 15), (Kind.STILL_WAITING, 15)], Verdict.NO_SHOW, "NOBODY_CAME"),
     ([(Kind.STILL_WAITING, -2)], Verdict.NO_SHOW, "NOBODY_CAME"),
     # The host has to stay to the limit; a lost line is no absence.
     ([(Kind.HOST_LEFT, 10)], Verdict.NO_SHOW, "NOBODY_CAME"),
@@ -206,6 +209,7 @@ EDGES = [
     ([(Kind.MEETING_ENDED, 9.9)], Verdict.UNDETERMINED, "HOST_LEFT_EARLY"),
     ([(Kind.HOST_LEFT, 6), (Kind.HOST_JOINED, 7)], Verdict.NO_SHOW, "NOBODY_CAME"),
     ([(Kind.HOST_LEFT, 4.8), (Kind.HOST_JOINED, 5.2)], Verdict.NO_SHOW, "NOBODY_CAME"),
+    ([(Kind.HOST_LEFT, 7), (Kind.HOST_JOINED, 7)], Verdict.UNDETERMINED, "HOST_LEFT_EARLY"),
     ([(Kind.HOST_LEFT, 6), (Kind.HOST_JOINED, 7.1)], Verdict.UNDETERMINED, "HOST_LEFT_EARLY"),
 ]
 
@@ -233,8 +237,8 @@ HOSTS = [
     # A meeting that is over stands as "waiting" too: asked after the session, the status proves nothing.
     ([(Kind.STILL_WAITING, 10)], Verdict.OFFICE_FAULT, "HOST_NEVER_STARTED"),
     ([(Kind.STILL_WAITING, 30)], Verdict.OFFICE_FAULT, "HOST_NEVER_STARTED"),
-    ([(Kind.STILL_WAITING, 31)], Verdict.UNDETERMINED, "ASKED_TOO_LATE"),
-    ([(Kind.STILL_WAITING, 9)], Verdict.UNDETERMINED, "ASKED_TOO"),
+    ([(Kind.STILL_WAITING, 31)], Verdict.UNDETERMINED, "NOT_ASKED_IN_TIME"),
+    ([(Kind.STILL_WAITING, 9)], Verdict.UNDETERMINED, "NOT_ASKED_IN_TIME"),
     ([(Kind.STILL_WAITING, 10.3), (Kind.HOST_JOINED, 12)], Verdict.OFFICE_FAULT, "HOST_NEVER_STARTED"),
     ([(Kind.HOST_JOINED, 12)], Verdict.UNDETERMINED, "HOST_LATE"),
     # Seen gone when asked at the tenth minute, and nobody was there.
@@ -252,8 +256,26 @@ def test_of_the_host_alone(moves, verdict, reason):
 
 
 def test_a_meeting_without_its_host_running_on_does_not_bring_the_host_back():
-    running = seen(Kind.MEETING_STARTED, 8, Source.STATUS)
-    assert judge(START, [*NOBODY, seen(Kind.HOST_LEFT, 3), running], ALL_DONE).reasons[0] == "HOST_LEFT_EARLY"
+    running = seen(Kind.MEETING_STARTED, 4, Source.STATUS)
+    assert judge(START, [*NOBODY, seen(Kind.HOST_LEFT, 0.5), running], ALL_DONE).reasons[0] == "HOST_LEFT_EARLY"
+
+
+def test_a_meeting_that_runs_when_asked_may_have_run_all_the_time():
+    running = [seen(Kind.MEETING_STARTED, 10.1, Source.STATUS), seen(Kind.HOST_JOINED, 12)]
+    assert judge(START, running, ALL_DONE).reasons == ("HOST_SINCE_UNKNOWN",)
+    assert verdict_of(*running, seen(Kind.GUEST_JOINED, 2)) is Verdict.ATTENDED
+
+
+def test_a_counsellor_who_speaks_before_the_start_was_not_there_for_the_session():
+    early = seen(Kind.CLIENT_NOT_SEEN, -1, Source.COUNSELLOR)
+    assert judge(START, [early], ALL_DONE).reasons == ("NO_DATA",)
+
+
+def test_joining_once_more_after_the_limit_does_not_hide_that_no_host_was_there():
+    again = by_webhook(
+        (Kind.GUEST_JOINED, 2), (Kind.GUEST_LEFT, 6), (Kind.GUEST_JOINED, 12), (Kind.STILL_WAITING, 10.3)
+    )
+    assert judge(START, again, ALL_DONE).reasons == ("GUEST_CAME_HOST_DID_NOT",)
 
 
 def test_telling_the_link_counts_up_to_the_start():
@@ -286,6 +308,8 @@ def test_an_arrival_has_to_be_noticeable_before_its_absence_says_anything(eviden
 def test_all_reasons_are_given_the_most_important_first():
     found = judge(START, by_webhook((Kind.HOST_JOINED, 7), (Kind.CONTACT, 15)), Duties(Duty.LATE, Duty.NOT_DONE))
     assert found.reasons == ("LINK_LATE", "HOST_LATE", "REMINDER_NOT_SENT", "CONTACT_AFTER_LIMIT")
+    denied = by_webhook((Kind.CONTACT, 3), (Kind.GUEST_JOINED, 4), (Kind.CLIENT_NOT_SEEN, 9))
+    assert judge(START, NOBODY + denied, ALL_DONE).reasons == ("CONTACT_BEFORE_LIMIT", "CONTRADICTION")
     called = by_webhook((Kind.CONTACT, 3), (Kind.STILL_WAITING, 10.2))
     assert judge(START, called, ALL_DONE).reasons == ("CONTACT_BEFORE_LIMIT", "HOST_NEVER_STARTED")
 
