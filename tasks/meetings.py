@@ -25,16 +25,11 @@ from madoguchi.adapters.zoom_errors import (
     ZoomMeetingGone,
     ZoomRetryable,
 )
-from madoguchi.domain.application import Flag
 from madoguchi.domain.meeting import MeetingPlan, ZoomMeeting, check_meeting, draw_passcode
-from madoguchi.domain.message import ConfirmedContext, MailKind
 from madoguchi.store import meetings as store
 from madoguchi.store.bookings import change_host, free_hosts
-from madoguchi.store.models import Booking, BookingRequest
-from madoguchi.store.outbox import NewMessage, queue_messages
-from madoguchi.store.runs import open_staff_task
-from tasks.scheduling import application_of
-from tasks.settling import CALL_APPLICANT, mailable, pin_templates
+from madoguchi.store.models import Booking
+from tasks.meeting_mail import Access, pin_access_templates, tell_access
 from tasks.wiring import Run, Services
 
 _TRIES = 3
@@ -75,8 +70,8 @@ def create_meetings(services: Services, run: Run) -> MeetingsReport:
         dead = services.dead_among(store.owners_of_claims(session, services.office.code))
         store.lift_claims(session, run.act(services), dead)
         todo = store.bookings_without_meeting(session, services.office.code, run.as_of)
-        pin_templates(services, session, {MailKind.CONFIRMED})
     if todo:
+        pin_access_templates(services)
         services.set_stage(run.as_of)
         with services.make_zoom() as zoom:
             _Round(services, run, zoom, report).go([(row.id, row.reference) for row in todo])
@@ -141,6 +136,7 @@ class _Round:
                     look_first=claim.look_first,
                     settle_seconds=SETTLE_SECONDS,
                     allowed_join_hosts=self._services.join_hosts,
+                    may_be_absent=self._services.office.zoom.hidden_settings,
                 )
             except ZoomError as error:
                 self._after_failure(claim, error, last=attempt == _TRIES - 1)
@@ -203,13 +199,15 @@ class _Round:
         certain = not isinstance(error, ZoomAmbiguous)
         act = self._run.act(self._services)
         with self._services.database.write() as session:
-            store.record_failure(session, claim, error.code, nothing_made=certain and not claim.look_first)
+            is_ours = store.record_failure(session, claim, error.code, nothing_made=certain and not claim.look_first)
             if isinstance(error, (ZoomRetryable, ZoomConfigError, ZoomBudgetSpent)):
                 # Zoom did not take the request: an outage must not use the host's day up.
                 store.give_back(session, act.office, claim)
             if isinstance(error, ZoomHostBudgetSpent):
                 limit = self._services.office.zoom.daily_changes_per_host
                 store.spend_whole_day(session, act, claim.host, limit)
+        if not is_ours:
+            raise store.ClaimedElsewhere
         with self._lock:
             if error.code in _HOST_CODES:
                 self._bad_hosts.add(claim.host)
@@ -273,57 +271,42 @@ class _Round:
 
     def _fail(self, claim: store.MeetingClaim, code: str) -> NoReturn:
         with self._services.database.write() as session:
-            store.record_failure(session, claim, code)
+            is_ours = store.record_failure(session, claim, code)
+        if not is_ours:
+            raise store.ClaimedElsewhere
         raise _GiveUp(code)
 
     def _wrong(self, plan: MeetingPlan, meeting: ZoomMeeting | None) -> tuple[str, ...]:
         if meeting is None:
             return ("MEETING_GONE",)
-        return check_meeting(plan, meeting, allowed_join_hosts=self._services.join_hosts)
+        return check_meeting(
+            plan,
+            meeting,
+            allowed_join_hosts=self._services.join_hosts,
+            may_be_absent=self._services.office.zoom.hidden_settings,
+        )
 
     def _meeting_id(self, claim: store.MeetingClaim) -> str:
         with self._services.database.read() as session:
             return store.meeting_id_of(session, claim)
 
     def _tell(self, claim: store.MeetingClaim, meeting: ZoomMeeting) -> None:
-        """Confirm the booking and queue its confirmation, together."""
+        """Confirm the booking and queue its mail, together."""
         act = self._run.act(self._services)
         services = self._services
+        access = Access(meeting.meeting_id, meeting.passcode, meeting.join_url)
         with services.database.write() as session:
-            booking = store.confirm_booking(session, services.vault, claim, meeting.join_url, meeting.passcode, act)
-            if booking is None:
-                raise store.ClaimedElsewhere
-            request = session.get_one(BookingRequest, booking.request_id)
-            application = application_of(services, request)
-            flags = frozenset(request.flags)
-            if not mailable(application, flags):
-                open_staff_task(session, act, CALL_APPLICANT, booking.reference, "CONFIRMED")
-            else:
-                context = ConfirmedContext(
-                    recipient_name=application.name or "",
-                    start=booking.start_at,
-                    meeting_id=meeting.meeting_id,
-                    passcode=meeting.passcode,
-                    join_url=meeting.join_url,
-                    reference=booking.reference,
-                    revision=booking.revision,
-                    companion=bool(application.companion),
-                    online_registrant=Flag.ONLINE_REGISTRANT in flags,
-                )
-                message = NewMessage(
-                    kind=MailKind.CONFIRMED,
-                    subject=booking.reference,
-                    revision=booking.revision,
-                    recipient=application.email or "",
-                    context=context.to_json(),
-                    template_version=services.templates.version(MailKind.CONFIRMED),
-                    due_at=self._run.as_of,
-                    not_after=booking.start_at,
-                    client_id=booking.client_id,
-                    request_id=request.id,
-                    booking_id=booking.id,
-                )
-                queue_messages(session, services.vault, [message], act, services.office.mail_domain)
+            done = store.confirm_booking(session, services.vault, claim, meeting.join_url, meeting.passcode, act)
+            tell_access(
+                services,
+                session,
+                act,
+                done.booking,
+                access,
+                is_first=done.is_first,
+                due_at=self._run.as_of,
+                previous_start=done.previous_start,
+            )
         with self._lock:
             self._report.confirmed.append(claim.booking)
 

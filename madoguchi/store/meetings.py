@@ -24,7 +24,11 @@ LEASE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class MeetingClaim:
-    """What creating (or finding again) one meeting needs. `look_first`: an earlier try may have reached Zoom."""
+    """What creating (or finding again) one meeting needs. `look_first`: an earlier try may have reached Zoom.
+
+    `owner` and `attempt` tell this claim from every other one: what a runner says that has lost its claim in the
+    meantime (frozen for longer than the lease) is not recorded over what its successor did.
+    """
 
     row_id: str
     booking_id: str
@@ -37,6 +41,20 @@ class MeetingClaim:
     meeting_id: str | None
     counted_on: date | None
     """The UTC day of its host against which this try was counted; None if it was not."""
+    owner: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A booking whose meeting is verified. `is_first`: the client has been told of no meeting before.
+
+    `previous_start`: when the session was before this revision; None when it is the first, or not on record.
+    """
+
+    booking: Booking
+    is_first: bool
+    previous_start: datetime | None
 
 
 class BudgetSpent(Exception):  # noqa: N818 — the name says what happened
@@ -44,7 +62,7 @@ class BudgetSpent(Exception):  # noqa: N818 — the name says what happened
 
 
 class ClaimedElsewhere(Exception):  # noqa: N818 — the name says what happened
-    """Another runner is at work on this meeting."""
+    """Another runner is at work on this meeting, or has been since our claim ran out."""
 
 
 def bookings_without_meeting(session: Session, office: str, as_of: datetime) -> list[Row[Any]]:
@@ -108,10 +126,7 @@ def claim_meeting(
     booking = session.get(Booking, booking_id, with_for_update=True, populate_existing=True)
     if booking is None or booking.status != BookingStatus.HELD.value:
         raise ClaimedElsewhere
-    revision = booking.revision + 1
-    meeting = session.scalar(
-        select(Meeting).where(Meeting.booking_id == booking_id, Meeting.revision == revision).with_for_update()
-    )
+    revision, meeting = _meeting_to_make(session, booking)
     if meeting is not None and meeting.claim_owner is not None:
         raise ClaimedElsewhere
     known = meeting is not None and meeting.meeting_id is not None
@@ -128,7 +143,7 @@ def claim_meeting(
         session.add(meeting)
         write_audit(session, [audit_row(act, "meeting", booking.reference, "claimed", new=MeetingStatus.CLAIMED.value)])
     else:
-        meeting.host = booking.host
+        meeting.host, meeting.start_at = booking.host, booking.start_at
     meeting.claim_owner, meeting.claim_until = owner, act.recorded_at + LEASE
     meeting.attempts += 1
     session.flush()
@@ -144,7 +159,35 @@ def claim_meeting(
         look_first,
         meeting.meeting_id,
         counted_on,
+        owner,
+        meeting.attempts,
     )
+
+
+def _meeting_to_make(session: Session, booking: Booking) -> tuple[int, Meeting | None]:
+    """Return the next revision and its meeting, locked, if there is a live one.
+
+    One that was called off before it was confirmed (a session moved twice) has used its number up.
+    """
+    newest = session.scalar(
+        select(Meeting)
+        .where(Meeting.booking_id == booking.id, Meeting.revision > booking.revision)
+        .order_by(Meeting.revision.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    if newest is None:
+        return booking.revision + 1, None
+    is_live = MeetingStatus(newest.status) in LIVE_MEETINGS
+    return (newest.revision, newest) if is_live else (newest.revision + 1, None)
+
+
+def _claimed(session: Session, claim: MeetingClaim) -> Meeting:
+    """Return the meeting of a claim, locked; ClaimedElsewhere when the claim is no longer held."""
+    meeting = session.get_one(Meeting, claim.row_id, with_for_update=True, populate_existing=True)
+    if (meeting.claim_owner, meeting.attempts) != (claim.owner, claim.attempt):
+        raise ClaimedElsewhere
+    return meeting
 
 
 def _new_meeting(vault: Vault, booking: Booking, revision: int, passcode: str, act: Act) -> Meeting:
@@ -201,37 +244,47 @@ def _budget(session: Session, office: str, host: str, utc_day: date) -> HostBudg
 def record_created(session: Session, claim: MeetingClaim, meeting_id: str, act: Act, *, adopted: bool) -> None:
     """Keep the id that Zoom gave, before anything else is asked of Zoom.
 
-    The session may have been cancelled or moved meanwhile: then the id says what Zoom still has to lose.
+    The session may have been cancelled or moved meanwhile: then the id says what Zoom still has to lose. Raises
+    ClaimedElsewhere when the claim ran out and another runner has gone on: it, or `reconcile-zoom`, finds this one.
     """
     meeting = session.get_one(Meeting, claim.row_id, with_for_update=True, populate_existing=True)
+    if MeetingStatus(meeting.status) not in LIVE_MEETINGS:
+        if meeting.meeting_id is None:
+            meeting.meeting_id = meeting_id
+            if meeting.status == MeetingStatus.DELETED.value:
+                move_meeting(session, meeting, claim.booking, MeetingStatus.UNWANTED, act, "MADE_AFTER_ALL")
+        return
+    meeting = _claimed(session, claim)
     meeting.meeting_id = meeting_id
-    if meeting.status == MeetingStatus.UNWANTED.value:
-        return
-    if meeting.status == MeetingStatus.DELETED.value:
-        move_meeting(session, meeting, claim.booking, MeetingStatus.UNWANTED, act, "MADE_AFTER_ALL")
-        return
     move_meeting(session, meeting, claim.booking, MeetingStatus.CREATED, act, "ADOPTED" if adopted else None)
 
 
 def forget_created(session: Session, claim: MeetingClaim, act: Act, reason: str) -> None:
-    """The meeting is gone or was deleted for being wrong: the claim starts over, looking before creating."""
-    meeting = session.get_one(Meeting, claim.row_id)
+    """The meeting is gone or was deleted for being wrong: the claim starts over, looking before creating.
+
+    Raises ClaimedElsewhere when the claim is no longer held; nothing is changed then.
+    """
+    meeting = _claimed(session, claim)
     meeting.meeting_id = None
     meeting.last_code = reason[:60]
     meeting.claim_owner = meeting.claim_until = None
     move_meeting(session, meeting, claim.booking, MeetingStatus.CLAIMED, act, reason[:60])
 
 
-def record_failure(session: Session, claim: MeetingClaim, code: str, *, nothing_made: bool = False) -> None:
-    """Keep why a try failed and lift the claim; the next try goes on from there.
+def record_failure(session: Session, claim: MeetingClaim, code: str, *, nothing_made: bool = False) -> bool:
+    """Keep why a try failed and lift the claim; the next try goes on from there. False: the claim is no longer held.
 
     `nothing_made`: Zoom certainly made nothing in any try so far, so the next one need not look first.
     """
-    meeting = session.get_one(Meeting, claim.row_id)
+    try:
+        meeting = _claimed(session, claim)
+    except ClaimedElsewhere:
+        return False
     meeting.last_code = code[:60]
     meeting.claim_owner = meeting.claim_until = None
     if nothing_made:
         meeting.attempts = 0
+    return True
 
 
 def is_untouched(session: Session, booking_id: str) -> bool:
@@ -252,22 +305,27 @@ def meeting_id_of(session: Session, claim: MeetingClaim) -> str:
 
 def confirm_booking(
     session: Session, vault: Vault, claim: MeetingClaim, join_url: str, passcode: str, act: Act
-) -> Booking | None:
-    """Mark the meeting verified and its booking confirmed; None if the booking is no longer held.
+) -> Confirmed:
+    """Mark the meeting verified and its booking confirmed; the caller queues the mail in the same transaction.
 
-    The caller queues the confirmation in the same transaction.
+    Raises ClaimedElsewhere if the claim or the booking is no longer held; nothing is changed then.
     """
     # The booking first, as in claim_meeting: the other order is a deadlock with a second runner.
     booking = session.get_one(Booking, claim.booking_id, with_for_update=True)
-    meeting = session.get_one(Meeting, claim.row_id, with_for_update=True)
-    if booking.status != BookingStatus.HELD.value or meeting.status != MeetingStatus.CREATED.value:
-        return None
+    meeting = _claimed(session, claim)
+    # Moved while Zoom was asked: the meeting is for a time that is nobody's any more.
+    is_its_time = (booking.start_at, booking.host) == (meeting.start_at, meeting.host)
+    if booking.status != BookingStatus.HELD.value or meeting.status != MeetingStatus.CREATED.value or not is_its_time:
+        raise ClaimedElsewhere
+    is_first = booking.revision == 0
+    told = select(Meeting.start_at).where(Meeting.booking_id == booking.id, Meeting.revision == booking.revision)
+    previous_start = None if is_first else session.scalar(told)
     meeting.sealed_access = vault.seal_json({"passcode": passcode, "join_url": join_url}, _place(meeting.id))
     meeting.claim_owner = meeting.claim_until = meeting.last_code = None
     move_meeting(session, meeting, claim.booking, MeetingStatus.VERIFIED, act)
     booking.revision = meeting.revision
     move_booking(session, booking, BookingStatus.CONFIRMED, act)
-    return booking
+    return Confirmed(booking, is_first, previous_start)
 
 
 def meeting_access(vault: Vault, meeting: Meeting) -> dict[str, str]:

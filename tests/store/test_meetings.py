@@ -3,8 +3,11 @@ from datetime import UTC, timedelta
 
 import pytest
 
+from madoguchi.domain.lifecycle import BookingStatus
 from madoguchi.store import meetings as store
+from madoguchi.store.meeting_removal import mark_unwanted
 from madoguchi.store.models import Booking, HostBudget, Meeting
+from madoguchi.store.transitions import move_booking
 from tests.world import World, jst
 
 
@@ -119,3 +122,100 @@ def test_bookings_without_a_meeting_lie_ahead_and_are_held(world):
         for as_of, count in ((start - timedelta(seconds=1), 1), (start, 0)):
             assert len(store.bookings_without_meeting(session, world.office.code, as_of)) == count
         assert store.bookings_without_meeting(session, "elsewhere", start - timedelta(days=1)) == []
+
+
+# --- a claim that ran out
+
+
+def freeze_and_lift(world):
+    """A runner claims, freezes for longer than its lease, and another one's round lifts its claim."""
+    frozen = claim(world, "frozen")
+    world.clock.forward(seconds=store.LEASE.total_seconds() + 1)
+    with world.database.write() as session:
+        assert store.lift_claims(session, act(world), []) == 1
+    return frozen
+
+
+def settle(world, name, claimed):
+    with world.database.write() as session:
+        if name == "record_created":
+            store.record_created(session, claimed, "80000000001", act(world), adopted=False)
+        elif name == "forget_created":
+            store.forget_created(session, claimed, act(world), "MEETING_GONE")
+        else:
+            link = "https://zoom.example.jp/j/1"
+            store.confirm_booking(session, world.services.vault, claimed, link, "abcd2345", act(world))
+
+
+SETTLINGS = ["record_created", "forget_created", "confirm_booking"]
+
+
+@pytest.mark.parametrize("name", SETTLINGS)
+@pytest.mark.parametrize("successor", ["successor", "frozen", None], ids=["another", "same process", "nobody yet"])
+def test_a_runner_that_was_frozen_does_not_settle_its_successors_meeting(world, name, successor):
+    frozen = freeze_and_lift(world)
+    later = None
+    if successor:
+        later = claim(world, successor)
+        with world.database.write() as session:
+            store.record_created(session, later, "80000000002", act(world), adopted=True)
+    with pytest.raises(store.ClaimedElsewhere):
+        settle(world, name, frozen)
+    with world.database.write() as session:
+        assert store.record_failure(session, frozen, "ZOOM_TIMEOUT", nothing_made=True) is False
+    [meeting] = world.meetings()
+    if later is None:
+        assert (meeting.status, meeting.meeting_id, meeting.claim_owner) == ("claimed", None, None)
+        return
+    assert (meeting.status, meeting.meeting_id, meeting.claim_owner) == ("created", "80000000002", successor)
+    assert (meeting.last_code, meeting.attempts) == (None, 2)
+    settle(world, "confirm_booking", later)
+    assert world.rows(Booking)[0].status == "confirmed"
+
+
+def test_what_a_frozen_runner_made_for_a_session_that_was_called_off_is_kept_for_removal_once(world):
+    frozen = freeze_and_lift(world)
+    with world.database.write() as session:
+        mark_unwanted(session, session.get_one(Booking, frozen.booking_id), act(world), "CANCELLED")
+    settle(world, "record_created", frozen)
+    with world.database.write() as session:
+        store.record_created(session, frozen, "80000000009", act(world), adopted=False)
+    [meeting] = world.meetings()
+    assert (meeting.status, meeting.meeting_id) == ("unwanted", "80000000001"), "the first id is not lost"
+
+
+# --- revisions
+
+
+def test_a_session_that_moves_again_before_its_meeting_is_verified_gets_a_revision_of_its_own(world):
+    first = claim(world)
+    with world.database.write() as session:
+        booking = session.get_one(Booking, first.booking_id)
+        mark_unwanted(session, booking, act(world), "MOVED")
+        booking.start_at = jst("2026-09-24 13:00")
+    second = claim(world)
+    assert second.row_id != first.row_id
+    assert (second.look_first, second.start) == (False, jst("2026-09-24 13:00"))
+    settle(world, "record_created", second)
+    with world.database.write() as session:
+        link = "https://zoom.example.jp/j/1"
+        done = store.confirm_booking(session, world.services.vault, second, link, "abcd2345", act(world))
+        assert (done.is_first, done.previous_start, done.booking.revision) == (True, None, 2)
+    assert sorted((m.revision, m.status) for m in world.meetings()) == [(1, "unwanted"), (2, "verified")]
+
+
+def test_a_later_revision_knows_what_the_client_was_told_before(world):
+    first = claim(world)
+    settle(world, "record_created", first)
+    settle(world, "confirm_booking", first)
+    with world.database.write() as session:
+        booking = session.get_one(Booking, first.booking_id)
+        mark_unwanted(session, booking, act(world), "MOVED")
+        move_booking(session, booking, BookingStatus.HELD, act(world), "MOVED")
+        booking.start_at = jst("2026-09-24 13:00")
+    second = claim(world)
+    with world.database.write() as session:
+        store.record_created(session, second, "80000000002", act(world), adopted=False)
+        link = "https://zoom.example.jp/j/2"
+        done = store.confirm_booking(session, world.services.vault, second, link, "abcd2345", act(world))
+        assert (done.is_first, done.previous_start, done.booking.revision) == (False, jst("2026-09-24 11:00"), 2)
