@@ -31,7 +31,7 @@ from madoguchi.domain.intake import FormMapping
 from madoguchi.domain.meeting import LOOPBACK_HOSTS, ZOOM_JOIN_HOSTS
 from madoguchi.domain.office import Office
 from madoguchi.domain.this_machine import is_loopback
-from madoguchi.sandbox.endpoints import Endpoints, Ports, ensure_sandbox
+from madoguchi.sandbox.endpoints import Endpoints, Ports, ensure_sandbox, running_sandbox
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database
 from madoguchi.store.terms import TermsChanged, TermsFacts, register_terms, terms_since
@@ -65,6 +65,10 @@ class Services:
     set_stage: Callable[[datetime], None] = lambda _as_of: None
     """In the sandbox: let the stand-ins live at that business time. In life: nothing."""
     is_alive: Callable[[str], bool | None] = is_alive
+    spool: Path | None = None
+    """Where the web part keeps Zoom's webhooks until they stand in the record; None: nowhere, there is no web part."""
+    stage: Callable[[], datetime | None] = lambda: None
+    """In the sandbox: the business time at which the stand-ins live. In life, and when nobody plays: None."""
 
     def dead_among(self, owners: list[str]) -> list[str]:
         """Return the claim owners whose process is certainly gone."""
@@ -148,6 +152,8 @@ def build_services(settings: Settings) -> Services:
         make_mailer=lambda: _mailer(settings, stand_ins),
         terms_since=since,
         set_stage=stand_ins.set_clock,
+        spool=settings.var_dir / "webhooks",
+        stage=stand_ins.clock,
         join_hosts=join_hosts,
     )
 
@@ -195,6 +201,26 @@ class StandIns:
                 self._post_clock(f"{parts.scheme}://{parts.netloc}", as_of)
             except httpx.HTTPError as error:
                 log.info("the stand-in Zoom did not take the time: %s", type(error).__name__)
+
+    def clock(self) -> datetime | None:
+        """Return the stand-in Zoom's now; None in life, and when it does not answer. Starts nothing."""
+        settings = self._settings
+        origin = ""
+        if settings.uses_sandbox_zoom:
+            found = running_sandbox(settings.var_dir)
+            origin = found.zoom_url if found else ""
+        elif settings.is_sandbox and is_loopback(urlsplit(settings.zoom.api_url).hostname or ""):
+            parts = urlsplit(settings.zoom.api_url)
+            origin = f"{parts.scheme}://{parts.netloc}"
+        if not origin:
+            return None
+        try:
+            answer = httpx.get(f"{origin}/sandbox/identity", timeout=3, trust_env=False)
+            now = datetime.fromisoformat(answer.json()["now"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            # Somebody else's stand-in may have no clock.
+            return None
+        return now if now.tzinfo else None
 
     @staticmethod
     def _post_clock(origin: str, as_of: datetime) -> httpx.Response:
