@@ -92,6 +92,50 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             crons=cron_every(10, office.reception),
             tags=("office", "scheduled"),
         ),
+        DeploymentEntry(
+            flow="cancel-booking",
+            name="by-hand",
+            entrypoint="flows/cancel_booking.py:cancel_booking",
+            description=(
+                "お客さまからお電話で取消しを受けたときに使います。予約を取り消し、ミーティングを消し、"
+                "取消しのお知らせを送り、空いた枠を待っている方に回します。所の都合で取り消すときにも使います。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="move-booking",
+            name="by-hand",
+            entrypoint="flows/move_booking.py:move_booking",
+            description=(
+                "予約の日時を変えるときに使います。当日や、刻みに合わない時刻も選べます。"
+                "新しいミーティングを作って変更をお知らせし、元の枠を待っている方に回します。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="decide-request",
+            name="by-hand",
+            entrypoint="flows/decide_request.py:decide_request",
+            description=(
+                "職員の確認を待っている申込みを、承認するかお断りするときに使います。"
+                "当日の申込みや、空きを待っている方に日時を決めて枠を取るときにも使います。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="book-in-session",
+            name="by-hand",
+            entrypoint="flows/book_in_session.py:book_in_session",
+            description=(
+                "相談の中で、同じ方の次回の予約を取るときに使います。初めての予約には使えません。"
+                "今の規約への同意を口頭で確かめてから実行してください。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
     )
 
 

@@ -13,7 +13,15 @@ from config.settings import Settings, SettingsError, load_settings
 from madoguchi.adapters.log_redaction import RedactionFilter
 from madoguchi.domain.office import JST
 
-FLOWS = ("process-requests", "deliver-messages", "send-reminders")
+FLOWS = (
+    "process-requests",
+    "deliver-messages",
+    "send-reminders",
+    "cancel-booking",
+    "move-booking",
+    "decide-request",
+    "book-in-session",
+)
 LISTS = ("requests", "bookings", "meetings", "messages")
 
 _MODULES = {"list": "lists", "show": "lists", "migrate": "keys"}

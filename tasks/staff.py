@@ -28,6 +28,7 @@ ReceivedBy = Annotated[
 ]
 """Who took the call: staff number or family name. The pattern is in the form's schema, so the form says it itself."""
 
+CALL_THEM = "メールを送れない方です。お電話でお知らせください（職員の確認待ちの一覧に入れました）。"
 _TELEPHONE_LIKE = re.compile(r"(?:\d-?){9,}")
 
 
