@@ -211,7 +211,13 @@ def _move(services: Services, session: Session, act: Act, form: Move, code: str)
     require_bookable(services, start, act.happened_at)
     require_no_other_session(session, booking.client_id, start, booking.id)
     counsellor, host = pick_place(
-        services, session, start, form.counsellor, prefer=(booking.counsellor, booking.host), own=booking.id
+        services,
+        session,
+        start,
+        form.counsellor,
+        as_of=act.happened_at,
+        prefer=(booking.counsellor, booking.host),
+        own=booking.id,
     )
     old = booking.start_at
     mark_unwanted(session, booking, act, code)
@@ -293,6 +299,7 @@ def pick_place(
     start: datetime,
     counsellor: str | None,
     *,
+    as_of: datetime,
     prefer: tuple[str, str] = ("", ""),
     own: str | None = None,
 ) -> tuple[str, str]:
@@ -307,10 +314,9 @@ def pick_place(
     people, hosts = free_at(services, session, start, own)
     wanted = [code for code in people if counsellor in {None, code}]
     if not wanted or not hosts:
-        who = f"担当 {counsellor} が" if counsellor and hosts else "担当者が" if hosts else "Zoomの枠が"
-        raise Refused(
-            f"{moment_ja(start)}からは、{who}空いていません。{_free_that_day(services, session, start, counsellor)}"
-        )
+        who = "Zoomの枠" if wanted else f"担当 {counsellor} " if counsellor else "担当者"
+        others = _free_that_day(services, session, start, counsellor, as_of)
+        raise Refused(f"{moment_ja(start)}からは、{who}が空いていません。{others}")
     by_choice = [counsellor] if counsellor else [code for code in wanted if code == prefer[0]] or wanted
     return by_choice[0], prefer[1] if prefer[1] in hosts else hosts[0]
 
@@ -325,11 +331,13 @@ def free_at(
     return people, [host.code for host in office.hosts if f"host:{host.code}" not in taken]
 
 
-def _free_that_day(services: Services, session: Session, start: datetime, counsellor: str | None) -> str:
+def _free_that_day(
+    services: Services, session: Session, start: datetime, counsellor: str | None, as_of: datetime
+) -> str:
     found: list[str] = []
     for other in services.calendar.starts_on(start.astimezone(JST).date()):
         people, hosts = free_at(services, session, other)
-        if hosts and (counsellor in people if counsellor else people):
+        if other > as_of and hosts and (counsellor in people if counsellor else people):
             found.append(f"{other.hour}時{other.minute:02d}分")
     return f"その日に空いている開始: {'、'.join(found)}。" if found else "その日は、ほかの開始も空いていません。"
 

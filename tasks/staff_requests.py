@@ -229,7 +229,7 @@ class _Decision:
         if start is not None:
             require_bookable(self.services, start, self.act.happened_at)
             require_no_other_session(self.session, client, start)
-            return pick_place(self.services, self.session, start, None)
+            return pick_place(self.services, self.session, start, None, as_of=self.act.happened_at)
         bookable = set(self.services.calendar.bookable_starts(self.act.happened_at))
         own = {at for _, at in active_starts(self.session, self.act.office, {client})}
         wishes = [datetime.fromisoformat(wish) for wish in self.request.wishes]

@@ -79,7 +79,8 @@ def _book_next(services: Services, session: Session, act: Act, form: NextBooking
             "当日でも受けるときは、allow_same_day（当日でも受ける）にしるしを付けてください。"
         )
     require_no_other_session(session, earlier.client_id, start)
-    place = pick_place(services, session, start, form.counsellor, prefer=(earlier.counsellor, earlier.host))
+    prefer = (earlier.counsellor, earlier.host)
+    place = pick_place(services, session, start, form.counsellor, as_of=act.happened_at, prefer=prefer)
     before = session.get_one(BookingRequest, earlier.request_id)
     request = _enter(services, session, act, before, start, (digest, len(entered) + 1))
     notes = _consent_now(session, act, before, request)
