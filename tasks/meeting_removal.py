@@ -28,6 +28,8 @@ ZOOM_DIFFERS = "zoom-differs"
 """Staff task: Zoom has something that a person has to look at; the reason says what."""
 ZOOM_DRIFT = "zoom-drift"
 """Staff task: a privacy setting of a meeting cannot be put right; somebody has to do it in Zoom's own pages."""
+HOST_NOT_IN_OFFICE = "HOST_NOT_IN_OFFICE"
+"""Reason of a `zoom-differs`: what an unanswered creation left at that host, nobody can look up any more."""
 SETTLE_SECONDS = 2.0
 """A creation whose answer was lost may show in a list only after a while: how long to wait before looking again."""
 _HOST_CODES = frozenset({"ZOOM_HOST_UNKNOWN", "ZOOM_HOST_PENDING", "ZOOM_HOST_UNLICENSED"})
@@ -165,5 +167,5 @@ class _Round:
         act = self._run.act(self._services)
         for row in rows:
             with self._services.database.write() as session:
-                if store.record_deleted(session, row.id, row.booking, act, "HOST_NOT_IN_OFFICE"):
-                    open_staff_task(session, act, ZOOM_DIFFERS, row.booking, "HOST_NOT_IN_OFFICE")
+                if store.record_deleted(session, row.id, row.booking, act, HOST_NOT_IN_OFFICE):
+                    open_staff_task(session, act, ZOOM_DIFFERS, row.booking, HOST_NOT_IN_OFFICE)

@@ -122,12 +122,16 @@ class ZoomClient:
         meeting = self.get_meeting(meeting_id)
         return None if meeting is None else meeting.status
 
-    def update_meeting(self, meeting_id: str, plan: MeetingPlan) -> None:
+    def update_meeting(self, meeting_id: str, plan: MeetingPlan, *, with_passcode: bool = True) -> None:
         """Change a meeting to `plan`, every privacy setting included; costs one of the host's changes of the day.
 
         Zoom ignores a start in the past without a word, so read back after it. ZoomMeetingGone when there is none.
+        Without `with_passcode` the meeting keeps its own: giving one, even the same, may make another join link.
         """
-        self._caller.call(_UPDATE, f"/meetings/{_path_id(meeting_id)}", json=write_plan(plan))
+        body = write_plan(plan)
+        if not with_passcode:
+            del body["password"]
+        self._caller.call(_UPDATE, f"/meetings/{_path_id(meeting_id)}", json=body)
 
     def delete_meeting(self, meeting_id: str) -> bool:
         """Remove a meeting without any mail by Zoom. True: removed now; False: it was gone or had ended already.

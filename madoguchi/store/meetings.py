@@ -320,7 +320,7 @@ def confirm_booking(
     is_first = booking.revision == 0
     told = select(Meeting.start_at).where(Meeting.booking_id == booking.id, Meeting.revision == booking.revision)
     previous_start = None if is_first else session.scalar(told)
-    meeting.sealed_access = vault.seal_json({"passcode": passcode, "join_url": join_url}, _place(meeting.id))
+    seal_access(vault, meeting, join_url, passcode)
     meeting.claim_owner = meeting.claim_until = meeting.last_code = None
     move_meeting(session, meeting, claim.booking, MeetingStatus.VERIFIED, act)
     booking.revision = meeting.revision
@@ -330,8 +330,18 @@ def confirm_booking(
 
 def meeting_access(vault: Vault, meeting: Meeting) -> dict[str, str]:
     """Return join URL and passcode of a verified meeting."""
-    access: dict[str, str] = vault.open_json(meeting.sealed_access or b"", _place(meeting.id))
+    return access_of(vault, meeting.id, meeting.sealed_access)
+
+
+def access_of(vault: Vault, row_id: str, sealed: bytes | None) -> dict[str, str]:
+    """Return join URL and passcode from the sealed column of a verified meeting's row."""
+    access: dict[str, str] = vault.open_json(sealed or b"", _place(row_id))
     return access
+
+
+def seal_access(vault: Vault, meeting: Meeting, join_url: str, passcode: str) -> None:
+    """Keep the way into a meeting."""
+    meeting.sealed_access = vault.seal_json({"passcode": passcode, "join_url": join_url}, _place(meeting.id))
 
 
 def live_meeting(session: Session, booking_id: str) -> Meeting | None:
