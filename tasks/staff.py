@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from madoguchi.domain.office import JST
 from madoguchi.domain.reference import normalise_reference
-from madoguchi.domain.staff import moment_ja
+from madoguchi.domain.staff import dated_ja
 from madoguchi.store import staff_bookings as store
 from madoguchi.store.audit import Act
 from madoguchi.store.models import Booking, BookingRequest
@@ -86,7 +86,7 @@ def act_of(services: Services, run: Run, received_at: datetime | None = None) ->
     happened = aware(received_at)
     if happened > act.happened_at:
         raise Refused(
-            f"受けた日時（{moment_ja(happened)}）が、今（{moment_ja(act.happened_at)}）より後です。日時を確かめてください。"
+            f"受けた日時（{dated_ja(happened)}）が、今（{dated_ja(act.happened_at)}）より後です。日時を確かめてください。"
         )
     return replace(act, happened_at=happened)
 

@@ -24,6 +24,7 @@ from madoguchi.domain.staff import (
     BY_OFFICE,
     CANCEL_REASONS,
     MOVE_REASONS,
+    dated_ja,
     moment_ja,
     not_in_this_state,
 )
@@ -92,7 +93,7 @@ def cancel_booking(services: Services, run: Run, form: Cancellation) -> Done:
         _require_cancellable(session, act, booking)
         if form.received_at is not None and act.happened_at < booking.held_at:
             raise Refused(
-                f"受けた日時（{moment_ja(act.happened_at)}）が、予約を取った日時（{moment_ja(booking.held_at)}）より前です。"
+                f"受けた日時（{dated_ja(act.happened_at)}）が、予約を取った日時（{dated_ja(booking.held_at)}）より前です。"
                 "日時を確かめてください。"
             )
         return _cancel(services, session, run, act, booking, code, by_office=by_office)

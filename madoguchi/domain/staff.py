@@ -133,6 +133,11 @@ def moment_ja(moment: datetime) -> str:
     return f"{local.month}月{local.day}日 {local.hour}時{local.minute:02d}分"
 
 
+def dated_ja(moment: datetime) -> str:
+    """Return `2026年9月24日 10時12分`, where a wrong year may be the mistake."""
+    return f"{moment.astimezone(JST).year}年{moment_ja(moment)}"
+
+
 def not_in_this_state(reference: str, word: str, since: datetime | None, cannot: str) -> str:
     """Return why something cannot be done: `M-7K2Q9F は9月24日 10時12分に取り消し済みのため、取り消せません。`."""
     at = f"{moment_ja(since)}に" if since else ""

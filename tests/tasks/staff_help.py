@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from email import policy
@@ -115,3 +117,23 @@ def calendar_methods(mailbox: Any) -> list[str]:
     letters = [BytesParser(policy=policy.default).parsebytes(mail.content) for mail in mailbox.state.mails()]
     parts = [part for letter in letters for part in letter.walk() if part.get_content_type() == "text/calendar"]
     return [str(part.get_param("method")) for part in parts]
+
+
+def at_once(*acts: Callable[[], Done]) -> list[Any]:
+    """Run all at the same moment; return what each gave, or its refusal."""
+    barrier = threading.Barrier(len(acts))
+    results: list[Any] = [None] * len(acts)
+
+    def go(number: int, act: Callable[[], Done]) -> None:
+        barrier.wait()
+        try:
+            results[number] = act()
+        except Refused as refused:
+            results[number] = refused
+
+    threads = [threading.Thread(target=go, args=each) for each in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
