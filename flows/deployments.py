@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron
 
-from madoguchi.domain.office import Office, OpeningHours
+from madoguchi.domain.office import SESSION_MINUTES, Office, OpeningHours
 
 TIME_ZONE = "Asia/Tokyo"
 _WEEKDAYS = "1-5"
@@ -93,6 +93,17 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             tags=("office", "scheduled"),
         ),
         DeploymentEntry(
+            flow="sweep-no-shows",
+            name="tenth-minute",
+            entrypoint="flows/sweep_no_shows.py:sweep_no_shows",
+            description=(
+                "相談の開始から10分後に自動で動きます。来談・連絡・連絡なしの不参加などを記録から決め、"
+                "必要なお知らせを送ります。受付終了の少し前にも、残りがないかもう一度動きます。"
+            ),
+            crons=cron_tenth_minutes(office),
+            tags=("office", "scheduled"),
+        ),
+        DeploymentEntry(
             flow="cancel-booking",
             name="by-hand",
             entrypoint="flows/cancel_booking.py:cancel_booking",
@@ -155,6 +166,39 @@ def cron_every(minutes: int, hours: OpeningHours) -> tuple[str, ...]:
         if inside:
             by_minutes.setdefault(_minutes(inside, minutes), []).append(hour)
     return tuple(f"{at} {_range(inside)} * * {_WEEKDAYS}" for at, inside in by_minutes.items())
+
+
+def cron_tenth_minutes(office: Office) -> tuple[str, ...]:
+    """Return cron lines (Asia/Tokyo) for ten minutes after every start of the office's grid, weekday by weekday.
+
+    And once more just before reception closes, for what the day's runs have left: sessions off the grid, and sweeps
+    that did not run. A verdict of the same day can still be told the same day.
+    """
+    ticks: dict[frozenset[time], list[int]] = {}
+    for weekday, hours in sorted(office.hours.items()):
+        first, last = _minute_of_day(hours.opens), _minute_of_day(hours.closes) - SESSION_MINUTES
+        minutes = {start + 10 for start in range(first, last + 1, office.grid_minutes)}
+        minutes.add(max(0, _minute_of_day(office.reception.closes) - 10))
+        # Cron counts Sunday as 0.
+        ticks.setdefault(frozenset(time(*divmod(minute, 60)) for minute in minutes), []).append((weekday + 1) % 7)
+    return tuple(line for times, days in ticks.items() for line in _cron_lines(times, sorted(days)))
+
+
+def _cron_lines(times: frozenset[time], days: list[int]) -> list[str]:
+    by_minute: dict[int, list[int]] = {}
+    for at in sorted(times):
+        by_minute.setdefault(at.minute, []).append(at.hour)
+    by_hours: dict[tuple[int, ...], list[int]] = {}
+    for minute, inside in sorted(by_minute.items()):
+        by_hours.setdefault(tuple(inside), []).append(minute)
+    return [
+        f"{','.join(map(str, minutes))} {_range(list(inside))} * * {_range(days)}"
+        for inside, minutes in by_hours.items()
+    ]
+
+
+def _minute_of_day(at: time) -> int:
+    return at.hour * 60 + at.minute
 
 
 def _minutes(inside: list[int], step: int) -> str:

@@ -17,6 +17,7 @@ FLOWS = (
     "process-requests",
     "deliver-messages",
     "send-reminders",
+    "sweep-no-shows",
     "cancel-booking",
     "move-booking",
     "decide-request",

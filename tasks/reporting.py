@@ -14,6 +14,7 @@ from prefect.states import Completed, Failed
 
 from madoguchi.domain.application import REASONS, Outcome, Reason
 from madoguchi.domain.office import JST
+from madoguchi.domain.verdict import reason_ja
 from madoguchi.store.runs import open_tasks
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE, DeliveryReport
 from tasks.inbox import InboxReport
@@ -25,6 +26,7 @@ from tasks.steps import StepError, new_run
 from tasks.summary import Shortfall, Summary, counts_table, reasons_table
 from tasks.summary import begin as record_begin
 from tasks.summary import conclude as record_end
+from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, OFFICE_FAULT, SETTLE_ATTENDANCE
 from tasks.wiring import Run, services
 
 _OUTCOMES_JA = {
@@ -52,6 +54,10 @@ _TASKS_JA = {
     UNSENT_MESSAGE: "送れないまま時刻を過ぎたお知らせ",
     ZOOM_DRIFT: "Zoomの設定（録画・待機室など）が正しくないミーティング",
     ZOOM_DIFFERS: "記録とZoomの内容が違うもの",
+    CONFIRM_NO_SHOW: "「連絡なく不参加」の確認",
+    OFFICE_FAULT: "窓口の不手際へのお詫びと新しい日時の案内",
+    SETTLE_ATTENDANCE: "出欠の確認",
+    EVIDENCE_AFTER_VERDICT: "出欠を決めた後に分かったこと",
 }
 _LISTED = 100
 
@@ -119,7 +125,7 @@ def lacking_messages(delivered: DeliveryReport) -> Shortfall:
     return Shortfall(of, "message", "messages", "not delivered", delivered.incomplete)
 
 
-def _staff_section(summary: Summary) -> list[str]:
+def staff_section(summary: Summary) -> list[str]:
     """Count what waits for a person and return it as a section, or nothing."""
     wired = services()
     with wired.database.read() as session:
@@ -188,7 +194,7 @@ def requests_report(
     parts = [f"# 申込みの受付\n\n{_headline(summary)}", f"読み込んだ行 {summary.counts['in']} ＝ {sum_of}", table]
     if look_at:
         parts.append("## 確認が必要な行と受付できない行\n\n" + reasons_table(look_at))
-    parts += _staff_section(summary)
+    parts += staff_section(summary)
     if received.unreadable:
         names = "\n".join(f"- `{name}`: {code}" for name, code in received.unreadable)
         parts.append("## 読めなかったファイル\n\n" + names)
@@ -221,4 +227,5 @@ def _undone(summary: Summary) -> list[str]:
 
 
 def _reason_ja(reason: str) -> str:
-    return f"{REASONS[Reason(reason)].ja}（{reason}）" if reason in Reason.__members__ else reason
+    said = REASONS[Reason(reason)].ja if reason in Reason.__members__ else reason_ja(reason)
+    return f"{said}（{reason}）" if said else reason

@@ -97,7 +97,7 @@ class _Round:
     def go(self) -> ScheduleReport:
         requests = store.open_requests(self.session, self.act.office)
         wanted = self._wanted(requests)
-        free = self._free()
+        free = _free(self.services, self.session, self.run.as_of)
         starts = _served(requests, wanted, free)
         self._hold(requests, starts, free)
         self._tell_the_rest([r for r in requests if r.reference not in starts], wanted)
@@ -119,27 +119,6 @@ class _Round:
         wishes = (datetime.fromisoformat(wish) for wish in request.wishes)
         return [wish for wish in wishes if wish.astimezone(JST).date() > today]
 
-    def _free(self) -> _Free:
-        """Return who is free at every start that may be booked; starts off the grid are for staff."""
-        office = self.services.office
-        starts = list(self.services.calendar.bookable_starts(self.run.as_of))
-        if not starts:
-            return _Free({}, {})
-        taken = store.taken_cells(self.session, office.code, self.run.as_of, starts[-1] + timedelta(days=1))
-        counsellors, hosts = {}, {}
-        for start in starts:
-            needed = store.cells(start, start + SESSION)
-            day = start.astimezone(JST).date()
-            counsellors[start] = tuple(
-                c.code
-                for c in office.counsellors
-                if c.works_on(day) and taken.get(f"counsellor:{c.code}", frozenset()).isdisjoint(needed)
-            )
-            hosts[start] = tuple(
-                h.code for h in office.hosts if taken.get(f"host:{h.code}", frozenset()).isdisjoint(needed)
-            )
-        return _Free(counsellors, hosts)
-
     def _hold(self, requests: Sequence[BookingRequest], starts: Mapping[str, datetime], free: _Free) -> None:
         office = self.services.office
         used = store.host_budgets_used(self.session, office.code, self.act.recorded_at.astimezone(UTC).date())
@@ -158,8 +137,8 @@ class _Round:
     def _tell_the_rest(self, unserved: Sequence[BookingRequest], wanted: Mapping[str, tuple[datetime, ...]]) -> None:
         """Offer other times to new requests without a place and to rows that cannot be booked as wished."""
         to_offer = store.requests_to_offer(self.session, self.act.office)
-        free = self._free()
-        offers = _Offers([(start, free.places(start)) for start in free.counsellors])
+        free = _free(self.services, self.session, self.run.as_of)
+        offers = Offers([(start, free.places(start)) for start in free.counsellors])
         messages: list[NewMessage] = []
         for request in unserved:
             if not wanted[request.reference]:
@@ -193,7 +172,7 @@ class _Round:
             move_request(self.session, request, RequestStatus.LAPSED, self.act, "WISHES_PASSED")
             self.report.lapsed += 1
 
-    def _offer(self, request: BookingRequest, why: WhyNot, offers: _Offers) -> list[NewMessage]:
+    def _offer(self, request: BookingRequest, why: WhyNot, offers: Offers) -> list[NewMessage]:
         application = application_of(self.services, request)
         if not mailable(application, frozenset(request.flags)):
             open_staff_task(self.session, self.act, CALL_APPLICANT, request.reference, why)
@@ -225,14 +204,43 @@ class _Round:
         ]
 
 
+def _free(services: Services, session: Session, as_of: datetime) -> _Free:
+    """Return who is free at every start that may be booked; starts off the grid are for staff."""
+    office = services.office
+    starts = list(services.calendar.bookable_starts(as_of))
+    if not starts:
+        return _Free({}, {})
+    taken = store.taken_cells(session, office.code, as_of, starts[-1] + timedelta(days=1))
+    counsellors, hosts = {}, {}
+    for start in starts:
+        needed = store.cells(start, start + SESSION)
+        day = start.astimezone(JST).date()
+        counsellors[start] = tuple(
+            c.code
+            for c in office.counsellors
+            if c.works_on(day) and taken.get(f"counsellor:{c.code}", frozenset()).isdisjoint(needed)
+        )
+        hosts[start] = tuple(
+            h.code for h in office.hosts if taken.get(f"host:{h.code}", frozenset()).isdisjoint(needed)
+        )
+    return _Free(counsellors, hosts)
+
+
+def free_places(services: Services, session: Session, as_of: datetime) -> list[tuple[datetime, int]]:
+    """Return every start that may be booked at `as_of` with its free places, those without any too. Holds nothing."""
+    free = _free(services, session, as_of)
+    return [(start, free.places(start)) for start in free.counsellors]
+
+
 @dataclass(slots=True)
-class _Offers:
+class Offers:
     """Free places, and how often each was offered in this round: not everybody is offered the same three."""
 
     places: Sequence[tuple[datetime, int]]
     offered: Counter[datetime] = field(default_factory=Counter)
 
     def take(self, wished: Sequence[datetime], count: int, as_of: datetime) -> tuple[datetime, ...]:
+        """Return up to `count` starts for one person, counted as offered (`domain.alternatives.offer`)."""
         found = offer(wished, self.places, count, as_of=as_of, already_offered=self.offered)
         self.offered.update(found)
         return found

@@ -103,6 +103,16 @@ REASONS_JA: Final[Mapping[VerdictReason, str]] = {
 }
 """One phrase a reason, for staff; never part of a mail to the client."""
 
+OUTSIDE_CATCH_UP: Final = "OUTSIDE_CATCH_UP"
+"""No reason of `judge`: the session is so long ago that the rule is not applied to it any more; staff settle it."""
+
+
+def reason_ja(code: str) -> str | None:
+    """Return the phrase for a reason that stands in the record; None for a code that is none of these."""
+    if code == OUTSIDE_CATCH_UP:
+        return "日がたっているため、自動では判断しません"
+    return REASONS_JA[VerdictReason(code)] if code in VerdictReason.__members__ else None
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:

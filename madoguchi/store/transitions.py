@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete
@@ -37,16 +38,36 @@ def move_booking(
     session: Session, booking: Booking, to: BookingStatus, act: Act, reason: str | None = None, **details: Any
 ) -> None:
     """Move a booking along its lifecycle; leaving the occupying states frees its counsellor and host."""
-    require_arrow(booking.reference, BOOKING_ARROWS, BookingStatus(booking.status), to)
-    row = audit_row(
-        act, "booking", booking.reference, "transition", old=booking.status, new=to, reason=reason, details=details
-    )
-    booking.status = to
-    if to == BookingStatus.CONFIRMED:
-        booking.confirmed_at = act.happened_at
-    if to not in OCCUPYING_BOOKINGS:
-        session.execute(delete(Occupancy).where(Occupancy.booking_id == booking.id))
-    write_audit(session, [row])
+    move_bookings(session, [(booking, to, reason, details)], act)
+
+
+def move_bookings(
+    session: Session, moves: Sequence[tuple[Booking, BookingStatus, str | None, Mapping[str, Any]]], act: Act
+) -> None:
+    """Move many bookings, each once (booking, state, reason, details), in a handful of statements."""
+    for booking, to, _, _ in moves:
+        require_arrow(booking.reference, BOOKING_ARROWS, BookingStatus(booking.status), to)
+    rows = []
+    for booking, to, reason, details in moves:
+        rows.append(
+            audit_row(
+                act,
+                "booking",
+                booking.reference,
+                "transition",
+                old=booking.status,
+                new=to,
+                reason=reason,
+                details=details,
+            )
+        )
+        booking.status = to
+        if to == BookingStatus.CONFIRMED:
+            booking.confirmed_at = act.happened_at
+    freed = [booking.id for booking, to, _, _ in moves if to not in OCCUPYING_BOOKINGS]
+    if freed:
+        session.execute(delete(Occupancy).where(Occupancy.booking_id.in_(freed)))
+    write_audit(session, rows)
 
 
 def move_meeting(

@@ -1,0 +1,50 @@
+"""Ten minutes after the start: who came, who called, whom the office failed; Art. 6(3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas import State
+from prefect.runtime import flow_run
+
+from tasks import day_steps, steps
+from tasks.day_reports import lacking_removals
+from tasks.delivery import DeliveryReport
+from tasks.meeting_removal import RemovalReport
+from tasks.reporting import attempt, begin, finish, lacking_messages, run_name
+from tasks.summary import Summary
+from tasks.sweep_reports import lacking_verdicts, sweep_report
+from tasks.verdicts import SweepReport
+
+
+@flow(
+    name="sweep-no-shows",
+    flow_run_name=lambda: run_name("sweep-no-shows"),
+    description="開始から10分たった相談の出欠を、記録から決めます。遅れて動いても、10分の時点のこととして決めます。",
+    timeout_seconds=3600,
+    persist_result=False,
+)
+async def sweep_no_shows(as_of: datetime | None = None) -> State[Any]:
+    """開始から10分たった相談の出欠を、記録から決めます。遅れて動いても、10分の時点のこととして決めます。
+
+    一つの相談を決めるのは一度だけです。言い切れないものは、職員の確認を待ちます。
+    後から届いた通知で事情が分かったときは、お客さまのためになる方向にだけ改めます。
+
+    Args:
+        as_of: この時点のものとして処理します。空のときは今です。
+    """
+    run = begin("sweep-no-shows", as_of, flow_run.id)
+    summary = Summary()
+    changed: list[tuple[str, str, str]] = attempt(summary, day_steps.take_in_events, [], run)
+    asked: list[str] = attempt(summary, day_steps.observe, [], run)
+    swept = attempt(summary, day_steps.judge_sessions, SweepReport(), run)
+    swept.changed = changed
+    removed = attempt(summary, day_steps.remove_meetings, RemovalReport(), run)
+    delivered = attempt(summary, steps.deliver_messages, DeliveryReport(), run)
+    summary.lacking(lacking_verdicts(swept))
+    summary.lacking(lacking_removals(removed))
+    summary.lacking(lacking_messages(delivered))
+    summary.add({"asked": len(asked)})
+    return await finish(run, summary, sweep_report(summary, swept, removed, delivered))
