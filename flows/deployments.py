@@ -104,6 +104,28 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             tags=("office", "scheduled"),
         ),
         DeploymentEntry(
+            flow="reconcile-zoom",
+            name="nightly",
+            entrypoint="flows/reconcile_zoom.py:reconcile_zoom",
+            description=(
+                "毎晩19時30分に自動で動きます。予約とZoomのミーティングを照らし合わせ、安全に直せる違いは直し、"
+                "ほかは職員に知らせます。終わった面談の参加の記録を読み、要らなくなったミーティングを消します。"
+            ),
+            crons=("30 19 * * *",),
+            tags=("office", "scheduled"),
+        ),
+        DeploymentEntry(
+            flow="reconcile-zoom",
+            name="by-hand",
+            entrypoint="flows/reconcile_zoom.py:reconcile_zoom",
+            description=(
+                "予約とZoomのミーティングが合っているか、すぐに確かめたいときに使います。"
+                "Zoomの画面でミーティングを変えてしまったときにも使います。手で始めた実行どうしは、順番に動きます。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
             flow="cancel-booking",
             name="by-hand",
             entrypoint="flows/cancel_booking.py:cancel_booking",

@@ -18,6 +18,7 @@ FLOWS = (
     "deliver-messages",
     "send-reminders",
     "sweep-no-shows",
+    "reconcile-zoom",
     "cancel-booking",
     "move-booking",
     "decide-request",

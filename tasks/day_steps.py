@@ -35,7 +35,7 @@ def gather_late_evidence(run: Run) -> late_evidence.LateEvidenceReport:
 
 @task(name="compare with zoom", task_run_name="Zoomと照らし合わせる", cache_policy=NO_CACHE, persist_result=False)
 @codes_only
-def compare_with_zoom(run: Run, repair_many: bool) -> reconciliation.ReconcileReport:  # noqa: FBT001 — tasks take what flows pass
+def compare_with_zoom(run: Run, repair_many: bool) -> reconciliation.ReconcileReport:
     """Compare the record with Zoom, and put right what may be."""
     return reconciliation.reconcile(services(), run, repair_many=repair_many)
 

@@ -21,6 +21,7 @@ from madoguchi.domain.office import JST, Office
 from madoguchi.domain.participant import Participant
 from madoguchi.store import reconciliation as store
 from madoguchi.store.evidence import NewEvidence, add_evidence
+from tasks.verdicts import reconsider
 from tasks.wiring import Run, Services
 
 LOOK_BACK = timedelta(days=7)
@@ -39,21 +40,24 @@ log = logging.getLogger(__name__)
 class LateEvidenceReport:
     """What one round did, by booking reference.
 
-    `asked`: sessions whose participants were read. `news`: those about which something is known that was not before;
-    the caller judges them again. `retired`: their meetings are to be removed now. `incomplete`: could not be read.
+    `asked`: sessions whose participants were read. `news`: those about which something is known that was not before.
+    `changed`: verdicts that this changed (reference, old, new). `retired`: their meetings are to be removed now.
+    `incomplete`: could not be read.
     """
 
     asked: int = 0
     news: list[str] = field(default_factory=list)
+    changed: list[tuple[str, str, str]] = field(default_factory=list)
     retired: list[str] = field(default_factory=list)
     incomplete: list[tuple[str, str]] = field(default_factory=list)
 
 
 def gather_late_evidence(services: Services, run: Run) -> LateEvidenceReport:
-    """Read the past participants of sessions that are over, keep what is new, and give up meetings that are done with.
+    """Read the past participants of sessions that are over, judge those again, and give up meetings that are done with.
 
     A meeting is done with when its list was read, a verdict stands, and the office has closed on the session's day or
-    later. Judges nothing and removes nothing itself. Any number of runs at once: evidence is kept once.
+    later; `remove_meetings` removes it. Any number of runs at once: evidence is kept once, a verdict changed once. What
+    a crash leaves is read and judged again by the next run, since the meeting is given up last.
     """
     report = LateEvidenceReport()
     act = run.act(services)
@@ -66,10 +70,21 @@ def gather_late_evidence(services: Services, run: Run) -> LateEvidenceReport:
         services.set_stage(run.as_of)
         with services.make_zoom() as zoom:
             read = _ask(services, zoom, to_ask, report)
-    for row in rows:
-        if row.row_id in read or row.start_at < act.happened_at - LOOK_BACK:
-            _settle(services, run, row, read.get(row.row_id), report)
     report.asked = len(read)
+    told = []
+    for row in to_ask:
+        if found := evidence_of_stays(row, read.get(row.row_id) or ()):
+            told.append(row.booking)
+            with services.database.write() as session:
+                if add_evidence(session, run.act(services), found):
+                    report.news.append(row.booking)
+    report.changed = reconsider(services, run, told)
+    for row in rows:
+        is_past_asking = row.start_at < act.happened_at - LOOK_BACK
+        if is_past_asking or (row.row_id in read and _may_go(services.office, row, read[row.row_id], act.happened_at)):
+            with services.database.write() as session:
+                if store.retire_meeting(session, row.booking_id, row.meeting_id, run.act(services)):
+                    report.retired.append(row.booking)
     return report
 
 
@@ -140,20 +155,7 @@ def _ask(
     return read
 
 
-def _settle(
-    services: Services, run: Run, row: Row[Any], stays: Sequence[Participant] | None, report: LateEvidenceReport
-) -> None:
-    act = run.act(services)
-    with services.database.write() as session:
-        if stays and add_evidence(session, act, evidence_of_stays(row, stays)):
-            report.news.append(row.booking)
-        if _is_done_with(services.office, row, stays, act.happened_at) and store.retire_meeting(
-            session, row.booking_id, row.meeting_id, act
-        ):
-            report.retired.append(row.booking)
-
-
-def _is_done_with(office: Office, row: Row[Any], stays: Sequence[Participant] | None, now: datetime) -> bool:
+def _may_go(office: Office, row: Row[Any], stays: Sequence[Participant] | None, now: datetime) -> bool:
     # Never started, or running still: ending a talk that takes longer would be worse than a meeting kept for a night.
     if stays is None and now < row.end_at + AFTER:
         return False
