@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas import State
+from prefect.context import TagsContext
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
@@ -94,13 +95,19 @@ def _short(summary: Summary) -> str:
     return shown or "nothing was due"
 
 
+def untagged() -> TagsContext:
+    """Keep the tags of a run from its steps: there each of them costs a call for a concurrency slot, which can fail."""
+    return TagsContext(current_tags=set())
+
+
 def attempt(summary: Summary, step: Callable[..., T], otherwise: T, *arguments: Any) -> T:
     """Run a step; when it breaks off, name it in the summary and go on with `otherwise`.
 
     The next steps have work of their own: what breaks intake must not keep mails from leaving.
     """
     try:
-        return step(*arguments)
+        with untagged():
+            return step(*arguments)
     except StepError as error:
         name = str(getattr(step, "name", step))
         summary.lacking(Shortfall(1, "step", "steps", "broke off", [(name, str(error))]))

@@ -20,7 +20,7 @@ from tasks.day_reports import lacking_removals, section
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
-from tasks.reporting import lacking_meetings, lacking_messages, messages_report, run_name
+from tasks.reporting import lacking_meetings, lacking_messages, messages_report, run_name, untagged
 from tasks.scheduling import ScheduleReport
 from tasks.staff import Done, Refused
 from tasks.steps import StepError
@@ -52,7 +52,8 @@ def form_name(flow: str) -> str:
 def ask(summary: Summary, step: Callable[..., Done], *arguments: Any) -> Done | Refused | None:
     """Run the step that does what the form asks; its refusal is an answer, None means that it broke off."""
     try:
-        return step(*arguments)
+        with untagged():
+            return step(*arguments)
     except Refused as refused:
         return refused
     except StepError as error:
