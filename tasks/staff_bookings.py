@@ -36,6 +36,7 @@ from madoguchi.store.models import Booking, BookingRequest
 from madoguchi.store.runs import close_staff_tasks
 from madoguchi.store.transitions import move_booking as move_state
 from madoguchi.store.transitions import move_request
+from madoguchi.store.verdicts import withdraw
 from tasks.booking_mail import Telling, tell
 from tasks.delivery import FAILED_MESSAGE, UNSENT_MESSAGE
 from tasks.settling import CALL_APPLICANT, pin_templates
@@ -44,6 +45,7 @@ from tasks.wiring import Run, Services
 
 TENTH_MINUTE: Final = timedelta(minutes=10)
 """Until then a call counts for the client, the tenth minute itself included (Art. 6(3))."""
+_CANCELLED = "BOOKING_CANCELLED"
 _TRIES = 3
 
 
@@ -90,7 +92,7 @@ def cancel_booking(services: Services, run: Run, form: Cancellation) -> Done:
         booking = booking_of(session, act.office, form.reference)
         if booking.status == BookingStatus.CANCELLED.value:
             return _cancelled_before(session, act, booking, code, form.received_at)
-        _require_cancellable(session, act, booking)
+        _require_cancellable(session, act, booking, run.as_of)
         if form.received_at is not None and act.happened_at < booking.held_at:
             raise Refused(
                 f"受けた日時（{dated_ja(act.happened_at)}）が、予約を取った日時（{dated_ja(booking.held_at)}）より前です。"
@@ -109,10 +111,16 @@ def _cancelled_before(session: Session, act: Act, booking: Booking, code: str, r
     raise Refused(not_in_this_state(booking.reference, "取り消し済み", since, "取り消せません"))
 
 
-def _require_cancellable(session: Session, act: Act, booking: Booking) -> None:
+def _require_cancellable(session: Session, act: Act, booking: Booking, as_of: datetime) -> None:
     status = BookingStatus(booking.status)
     if status not in ACTIVE_BOOKINGS | SETTLED_BOOKINGS:
         raise Refused(_forbidden(session, act.office, booking, "取り消せません"))
+    if status == BookingStatus.ATTENDED and as_of < booking.end_at:
+        # Its meeting would be ended under the feet of those who are talking.
+        raise Refused(
+            f"{booking.reference} は、今、相談の途中と記録されているため、取り消せません。"
+            "記録が違うときは、先に settle-attendance（出欠を決める）で直してください。"
+        )
     if act.happened_at > booking.start_at + TENTH_MINUTE:
         raise Refused(
             f"{booking.reference} は開始（{moment_ja(booking.start_at)}）から10分を過ぎた後のご連絡のため、"
@@ -127,12 +135,12 @@ def _cancel(
     was, freed = BookingStatus(booking.status), booking.start_at
     request = session.get_one(BookingRequest, booking.request_id, with_for_update=True)
     # Somebody who was told of a no-show is told once more what holds now, and only that: one mail a change.
-    takes_back = was == BookingStatus.NO_SHOW and store.has_left(session, booking.id, MailKind.NO_SHOW)
+    takes_back = was == BookingStatus.NO_SHOW and withdraw(session, act, booking.id, MailKind.NO_SHOW, _CANCELLED)
     mark_unwanted(session, booking, act, code)
     move_state(session, booking, BookingStatus.CANCELLED, act, code, by_office=by_office)
     if request.status == RequestStatus.BOOKED.value:
         move_request(session, request, RequestStatus.CANCELLED, act, code)
-    store.void_unsent(session, act, "BOOKING_CANCELLED", booking=booking.id)
+    store.void_unsent(session, act, _CANCELLED, booking=booking.id)
     _close_what_is_moot(session, act, booking)
     close_staff_tasks(session, act, booking.reference)
     close_staff_tasks(session, act, request.reference)

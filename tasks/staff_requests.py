@@ -36,6 +36,7 @@ from madoguchi.store.outbox import NewMessage, queue_messages
 from madoguchi.store.runs import close_staff_tasks, open_staff_task
 from madoguchi.store.terms import SERVICE_TERMS, ZOOM_TERMS, terms_in_force
 from madoguchi.store.transitions import move_request
+from madoguchi.store.verdicts import no_show_days
 from tasks.scheduling import application_of
 from tasks.settling import CALL_APPLICANT, REVIEW_REQUEST, SWITCH_REGISTRATION, mailable
 from tasks.staff import CALL_THEM, Done, Refused, act_of, aware, request_of, staff_run
@@ -255,10 +256,13 @@ def hold(session: Session, act: Act, request: BookingRequest, start: datetime, p
 
 def standing_notes(services: Services, session: Session, client: str, as_of: datetime) -> list[str]:
     """Return what the clerk should know of a person's past when deciding; it forbids nothing (Art. 6(3))."""
-    days, restrictions = store.past_of(session, services.office.code, client)
-    policy = services.office.standing
+    office, policy = services.office.code, services.office.standing
     found = standing(
-        days, restrictions, as_of=as_of, counts_for_days=policy.counts_for_days, review_after=policy.review_after
+        no_show_days(session, office, client),
+        store.restrictions_of(session, office, client),
+        as_of=as_of,
+        counts_for_days=policy.counts_for_days,
+        review_after=policy.review_after,
     )
     if not found.needs_person:
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select
@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS, BookingStatus
-from madoguchi.domain.message import MailKind, MessageStatus
+from madoguchi.domain.message import MessageStatus
 from madoguchi.domain.office import JST
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.bookings import cells
@@ -39,7 +39,6 @@ ENTERED = "entered"
 """Action of the audit row of an application that staff entered."""
 STAFF_SOURCE, IN_SESSION = "staff", "in-session"
 """Source and form of applications that staff enter during a session."""
-_LEFT = (MessageStatus.SENDING.value, MessageStatus.SENT.value, MessageStatus.UNCERTAIN.value)
 _UNSENT = (MessageStatus.QUEUED.value, MessageStatus.RETRYING.value)
 
 
@@ -150,20 +149,6 @@ def take_other_time(
     )
 
 
-def has_left(session: Session, booking_id: str, kind: MailKind) -> bool:
-    """Tell whether a mail of that kind about a booking was sent, may have been sent, or is just being sent."""
-    found = session.scalar(
-        select(OutboxMessage.id)
-        .where(
-            OutboxMessage.booking_id == booking_id,
-            OutboxMessage.kind == kind.value,
-            OutboxMessage.status.in_(_LEFT),
-        )
-        .limit(1)
-    )
-    return found is not None
-
-
 def void_unsent(session: Session, act: Act, reason: str, *, booking: str | None = None, request: str = "") -> int:
     """Suppress every unsent mail about a booking, or else about a request (ids), and return how many.
 
@@ -201,19 +186,15 @@ def messages_of(session: Session, booking_id: str) -> list[str]:
     return list(session.scalars(select(OutboxMessage.id).where(OutboxMessage.booking_id == booking_id)))
 
 
-def past_of(session: Session, office: str, client_id: str) -> tuple[list[date], list[tuple[datetime, datetime | None]]]:
-    """Return what `domain.standing` judges: days of no-shows (Asia/Tokyo), and restrictions that were not lifted."""
-    starts = session.scalars(
-        select(Booking.start_at).where(
-            Booking.office == office, Booking.client_id == client_id, Booking.status == BookingStatus.NO_SHOW.value
-        )
+def restrictions_of(session: Session, office: str, client_id: str) -> list[tuple[datetime, datetime | None]]:
+    """Return from and until of the restrictions of a person that nobody lifted; for `domain.standing`."""
+    return list(
+        session.execute(
+            select(Restriction.starts_at, Restriction.until).where(
+                Restriction.office == office, Restriction.client_id == client_id, Restriction.lifted_at.is_(None)
+            )
+        ).tuples()
     )
-    restrictions = session.execute(
-        select(Restriction.starts_at, Restriction.until).where(
-            Restriction.office == office, Restriction.client_id == client_id, Restriction.lifted_at.is_(None)
-        )
-    ).tuples()
-    return [start.astimezone(JST).date() for start in starts], list(restrictions)
 
 
 def documents_agreed(session: Session, request_id: str) -> dict[str, str]:

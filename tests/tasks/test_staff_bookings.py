@@ -95,7 +95,7 @@ def test_a_reference_is_read_as_clerks_type_it(world, spelling):
     assert cancel(world, typed).reference == reference
 
 
-def test_the_freed_slot_goes_to_the_first_waiting_person_whose_wish_it_is(world):
+def test_report_24_a_freed_slot_goes_to_one_person_the_first_who_waits_for_it(world):
     [reference] = confirmed(world, f"{THU} 11:00")
     first, second = world.ask(f"{THU} 11:00"), world.ask(f"{THU} 11:00")
     after(world)
@@ -184,6 +184,15 @@ def test_report_22_a_call_in_time_undoes_a_verdict_and_nothing_is_counted(world,
     assert "ご連絡があったもの" in done.notes[0]
     assert booking(world, reference).status == "cancelled"
     assert (len(mails(world, "cancelled")), len(mails(world, "corrected"))) == (1, 0)
+
+
+def test_a_session_under_way_is_not_ended_by_a_call_that_is_entered_for_the_wrong_booking(world):
+    [reference] = confirmed(world, f"{THU} 11:00")
+    world.clock.now = jst(f"{THU} 11:15")
+    stands(world, reference, BookingStatus.ATTENDED)
+    assert "相談の途中" in refusal(cancel, world, reference, received_at=START)
+    world.clock.now = jst(f"{THU} 11:30")
+    assert cancel(world, reference, received_at=START).again is False
 
 
 @pytest.mark.parametrize(("state", "left"), [("sent", True), ("uncertain", True), ("queued", False)])

@@ -174,7 +174,7 @@ def test_a_decline_told_by_telephone_sends_no_mail_and_an_unusable_address_asks_
     assert world.staff() == [(CALL_APPLICANT, "R-7K2Q9H", "DECLINED")]
 
 
-def test_report_24_somebody_waiting_who_is_declined_lapses_and_hears_no_other_times_any_more(world):
+def test_report_9_somebody_waiting_who_is_declined_lapses_and_hears_no_other_times_any_more(world):
     confirmed(world, f"{THU} 11:00")
     world.ask(f"{THU} 11:00", reference=R)
     schedule_requests(world.services, world.run())
