@@ -20,6 +20,9 @@ SANDBOX_KEY = "c2FuZGJveC1rZXktb25seS1mb3ItcmVoZWFyc2Fscy4="
 _DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 _SANDBOX_ACCOUNT, _SANDBOX_CLIENT = "sandbox-account", "sandbox-client"
 _SANDBOX_SECRET = "sandbox-secret"  # noqa: S105 — opens nothing but the stand-ins on loopback
+_DEFAULTS = frozenset(
+    {_SANDBOX_ACCOUNT, _SANDBOX_CLIENT, _SANDBOX_SECRET, "sandbox", "changeme", "change-me", "password", "secret"}
+)
 
 
 class SettingsError(Exception):
@@ -197,8 +200,26 @@ class Settings(BaseSettings):
             found.append("MADOGUCHI_SMTP__PORT: not set; 587 goes with starttls, 465 with tls")
         if self.smtp.ca_file and not self.smtp.ca_file.is_file():
             found.append("MADOGUCHI_SMTP__CA_FILE: no such file; name one with the authority's certificate in PEM")
+        if not is_loopback(self.web.host):
+            found.append(
+                "MADOGUCHI_WEB__HOST: must be an address of this machine; let a reverse proxy with TLS pass on "
+                "/zoom/webhook, and nothing else (docs/webhooks.md)"
+            )
         if self.database_url and not self.database_url.startswith(_DATABASES):
             found.append("MADOGUCHI_DATABASE_URL: must begin with sqlite:/// or postgresql+psycopg://")
+        return found
+
+    def _web_problems(self) -> list[str]:
+        """Both may be empty: then that door stays shut, which `madoguchi check` says. A weak one is worse than none."""
+        found = []
+        for name, value, least in (
+            ("ZOOM__WEBHOOK_SECRET", self.zoom.webhook_secret.get_secret_value(), 10),
+            ("WEB__PASSWORD", self.web.password.get_secret_value(), 12),
+        ):
+            if value.strip().lower() in _DEFAULTS:
+                found.append(f"MADOGUCHI_{name}: still a default; set the real one")
+            elif value and len(value.strip()) < least:
+                found.append(f"MADOGUCHI_{name}: shorter than {least} characters; set a longer one, or none")
         return found
 
     def _live_problems(self) -> list[str]:
@@ -219,17 +240,9 @@ class Settings(BaseSettings):
         ):
             if not value.strip() and (needs_login or not name.startswith("SMTP__") or name == "SMTP__HOST"):
                 found.append(f"MADOGUCHI_{name}: missing; live mode needs it")
-            elif value.strip().lower() in {
-                _SANDBOX_ACCOUNT,
-                _SANDBOX_CLIENT,
-                _SANDBOX_SECRET,
-                "sandbox",
-                "changeme",
-                "change-me",
-                "password",
-                "secret",
-            }:
+            elif value.strip().lower() in _DEFAULTS:
                 found.append(f"MADOGUCHI_{name}: still a default; set the real one")
+        found += self._web_problems()
         if not self.office.telephone:
             found.append(
                 f"{self.office_file.name}: telephone is empty; cancelling is by telephone only (Art. 6(3)), "

@@ -235,11 +235,13 @@ class Taker:
         return pause
 
 
-def server(app: Starlette) -> uvicorn.Server:
+def server(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Server:
     """Return the server of an app: no access log, since addresses of callers are nobody's business."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            host=host,
+            port=port,
             ws="none",
             lifespan="off",
             log_level="warning",

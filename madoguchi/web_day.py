@@ -21,7 +21,7 @@ from madoguchi.domain.office import JST
 from madoguchi.domain.this_machine import is_loopback
 from madoguchi.domain.wording import long_date, short_time
 from madoguchi.store.audit import Act
-from tasks.day_list import DayList, Line, day_list
+from tasks.day_list import day_list
 from tasks.wiring import Services
 
 _TEMPLATES = Path(__file__).parents[1] / "templates" / "web" / "day"
@@ -108,7 +108,6 @@ class DayPages:
         content = self._page.render(
             office=services.office.name,
             found=found,
-            groups=_groups(found),
             yesterday=found.day - timedelta(days=1),
             tomorrow=found.day + timedelta(days=1),
             is_today=found.day == as_of.astimezone(JST).date(),
@@ -124,13 +123,6 @@ def _environment() -> Environment:
     templates.filters["clock"] = short_time
     templates.filters["moment"] = _moment
     return templates
-
-
-def _groups(found: DayList) -> list[tuple[datetime, list[Line]]]:
-    groups: dict[datetime, list[Line]] = {}
-    for line in found.lines:
-        groups.setdefault(line.session.start, []).append(line)
-    return list(groups.items())
 
 
 def _moment(at: datetime) -> str:

@@ -13,13 +13,15 @@ from madoguchi.domain.application import REASONS, Flag, Reason
 from madoguchi.domain.lifecycle import BookingStatus
 from madoguchi.domain.message import MailKind, MessageStatus
 from madoguchi.domain.office import JST
-from madoguchi.domain.standing import Standing, standing
+from madoguchi.domain.standing import RESTRICTED, Standing, standing
+from madoguchi.domain.verdict import reason_ja
 from madoguchi.domain.wording import plain_line, short_date, short_time
 from madoguchi.store import day_list as store
 from madoguchi.store.audit import Act, audit_row, write_audit
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE
 from tasks.meeting_removal import ZOOM_DIFFERS, ZOOM_DRIFT
 from tasks.settling import CALL_APPLICANT, REVIEW_REQUEST, SWITCH_REGISTRATION
+from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, OFFICE_FAULT, SETTLE_ATTENDANCE
 from tasks.wiring import Services
 
 TASKS_SHOWN = 100
@@ -80,6 +82,16 @@ TO_DO: Final[Mapping[str, ToDo]] = MappingProxyType(
     {
         REVIEW_REQUEST: ToDo("申込みの確認", "承認するか、お断りするかを決めます。", "decide-request"),
         CALL_APPLICANT: ToDo("お電話での連絡", "メールでは伝えられません。お電話で伝えます。", "record-contact"),
+        CONFIRM_NO_SHOW: ToDo(
+            "「連絡なく不参加」の確認", "連絡がなかったことを確かめ、出欠を決めます。", "settle-attendance"
+        ),
+        SETTLE_ATTENDANCE: ToDo("出欠の確認", "担当者に確かめ、出欠を決めます。", "settle-attendance"),
+        OFFICE_FAULT: ToDo(
+            "所の不手際へのお詫びと新しい日時", "お電話でお詫びし、新しい日時を決めます。", "book-in-session"
+        ),
+        EVIDENCE_AFTER_VERDICT: ToDo(
+            "出欠を決めた後に分かったこと", "記録を見て、出欠を決め直すかを判断します。", "settle-attendance"
+        ),
         SWITCH_REGISTRATION: ToDo("利用登録者への切替え", "オンライン登録者です。切替えの手続きを案内します。"),
         UNCERTAIN_MESSAGE: ToDo(
             "届いたか分からないお知らせ",
@@ -98,7 +110,7 @@ TO_DO: Final[Mapping[str, ToDo]] = MappingProxyType(
         ),
     }
 )
-_UNKNOWN = "内容を確かめます（madoguchi show と番号で詳しく見られます）。"
+_UNKNOWN: Final = "内容を確かめます（madoguchi show と番号で詳しく見られます）。"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +137,21 @@ class Line:
     personal: store.Personal | None = None
     attended: int = 0
     standing: Standing | None = None
+
+    @property
+    def marks(self) -> tuple[tuple[str, bool], ...]:
+        """What staff should know before they open the door, each with whether it is pressing."""
+        no_shows = self.standing.no_shows if self.standing else 0
+        found = (
+            ("職員の対応待ち", True, self.waits),
+            ("利用をお断りする決定あり", True, self.standing is not None and self.standing.reason == RESTRICTED),
+            (f"連絡なしの不参加 {no_shows}回", True, no_shows > 0),
+            ("同席あり", False, self.has_companion),
+            ("オンライン登録者（切替えが必要）", False, self.is_online),
+            (f"これまでの相談 {self.attended}回", False, self.attended > 0),
+            ("初めて", False, self.standing is not None and not no_shows and not self.attended),
+        )
+        return tuple((words, is_pressing) for words, is_pressing, holds in found if holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +266,7 @@ def _reason(code: str) -> str:
         return REASONS[Reason(code)].ja
     if code in MailKind.__members__:
         return MAILS[MailKind[code]]
-    return code
+    return reason_ja(code) or code
 
 
 def day_list_markdown(services: Services, as_of: datetime) -> str:

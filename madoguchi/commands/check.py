@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import httpx
 
 from config.settings import Settings, SettingsError
+from madoguchi.adapters.event_spool import EventSpool
 from madoguchi.adapters.prefect_server import PrefectServerError, find_server
 from madoguchi.adapters.smtp import MailConfigError, MailRejected, MailRetryable
 from madoguchi.adapters.terms_files import TermsFileError, read_terms
@@ -42,12 +43,13 @@ def run(settings: Settings) -> int:
 
 
 def findings(settings: Settings) -> Iterator[Line]:
-    """Yield one line a subject: mode, office, keys, database, terms, forms, holidays, Zoom, mail, Prefect."""
+    """Yield one line a subject: mode, office, keys, database, terms, holidays, web part, Zoom, mail, Prefect."""
     office = settings.office
     yield Line(True, f"mode {settings.mode}; office {office.code}, telephone {office.telephone}")
     yield from _record(settings)
     yield from _files(settings)
     yield from _holidays(office.holidays_known_until, real_clock().astimezone(JST).date(), office.horizon_days)
+    yield from _web(settings)
     if _is_behind(settings):
         # Looking must not change the record; a new one is made as every command would make it.
         return
@@ -120,6 +122,25 @@ def _holidays(known_until: date, today: date, horizon: int) -> Iterator[Line]:
         )
     else:
         yield Line(True, f"holiday table until {known_until}")
+
+
+def _web(settings: Settings) -> Iterator[Line]:
+    """What is shut forbids nothing: without webhooks the office asks Zoom and its counsellors, and knows less."""
+    drawn = "drawn by `madoguchi up`" if settings.is_sandbox else ""
+    secret = "set" if settings.zoom.webhook_secret.get_secret_value() else drawn
+    yield Line(
+        True if secret else None,
+        f"webhook secret: {secret or 'not set, every webhook of Zoom is refused'}",
+        "" if secret else "set MADOGUCHI_ZOOM__WEBHOOK_SECRET to the app's Secret Token (docs/webhooks.md)",
+    )
+    password = "set" if settings.web.password.get_secret_value() else drawn
+    yield Line(
+        True if password else None,
+        f"web password: {password or 'not set, the day list stays shut'}",
+        "" if password else "set MADOGUCHI_WEB__PASSWORD, at least 12 characters",
+    )
+    if aside := EventSpool(settings.var_dir / "webhooks").count_aside():
+        yield Line(None, f"webhooks set aside: {aside}", "docs/webhooks.md says how to try them again")
 
 
 def _zoom(services: Services) -> Iterator[Line]:

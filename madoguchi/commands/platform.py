@@ -26,6 +26,7 @@ from madoguchi.adapters.prefect_server import (
 from madoguchi.adapters.processes import start_child, stop_child
 from madoguchi.commands.sandbox import describe, sandbox_ports
 from madoguchi.commands.serve import serving_file
+from madoguchi.commands.web_part import WebPart, WebPartError
 from madoguchi.sandbox.endpoints import Endpoints, SandboxError, ensure_sandbox, is_held, stop_sandbox
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,10 @@ class Backoff:
 
 
 class Platform:
-    """The server, the serving process and the stand-ins of one var directory. Used by one thread."""
+    """The server, the serving process, the web part and the stand-ins of one var directory. Used by one thread.
+
+    WebPartError when the web part's port is taken.
+    """
 
     def __init__(self, settings: Settings, variables: Mapping[str, str], *, cwd: Path) -> None:
         self._settings = settings
@@ -70,6 +74,7 @@ class Platform:
         self._deaf = 0
         self._next_health = 0.0
         self.endpoints: Endpoints | None = None
+        self.web = WebPart(settings, self._log("web"))
 
     @property
     def api_url(self) -> str:
@@ -81,12 +86,15 @@ class Platform:
         """The page that operators open."""
         return f"{self.api_url.removesuffix('/api')}/"
 
-    def sandbox_lines(self) -> list[str]:
-        """Return where the stand-ins are, one line each; none without them."""
-        return describe(self.endpoints) if self.endpoints else []
+    def lines(self) -> list[str]:
+        """Return where the web part and the stand-ins are, one line each."""
+        return self.web.lines() + (describe(self.endpoints) if self.endpoints else [])
 
     def start(self, stop: threading.Event) -> None:
-        """Start everything and return when it is ready, or when `stop` is set. PrefectServerError, SandboxError."""
+        """Start everything and return when it is ready, or when `stop` is set.
+
+        PrefectServerError, SandboxError, WebPartError.
+        """
         serving_file(self._var).unlink(missing_ok=True)
         if self._is_own_server:
             host, port = self._settings.prefect.host, self._settings.prefect.port
@@ -98,15 +106,18 @@ class Platform:
             with server_start_lock(self._var):
                 self._server = start_server(self._variables, self._log("prefect-server"))
                 self._start_sandbox()
+                self._start_web()
                 self._wait(self._server_is_ready, stop, "the Prefect server", self._server.log)
             self._note_server()
         elif not is_healthy(self.api_url):
             raise PrefectServerError("PREFECT_API_URL is set, but no Prefect server answers there")
         else:
             self._start_sandbox()
+            self._start_web()
         if not stop.is_set():
             self._start_serving()
             self._wait(self._serving_is_ready, stop, "the serving process", self._log("serve"))
+            self._wait(self.web.is_ready, stop, "the web part", self._log("web"))
 
     def supervise(self, stop: threading.Event) -> None:
         """Restart what dies until `stop` is set."""
@@ -115,6 +126,8 @@ class Platform:
                 self._again("server", self._restart_server, stop)
             if self._serving is not None and self._serving.poll() is not None:
                 self._again("serving process", self._start_serving, stop)
+            if self.web.has_ended():
+                self._again("web part", self._start_web, stop)
             if self.endpoints is not None and not is_held(self._var):
                 self._again("sandbox", self._restart_sandbox, stop)
 
@@ -124,6 +137,7 @@ class Platform:
             # It marks the runs under way as cancelled; what they left undone is due again.
             stop_child(self._serving, seconds=6)
         serving_file(self._var).unlink(missing_ok=True)
+        self.web.stop(seconds=4)
         if self._server is not None:
             forget_server(self._var)
             self._server.stop(seconds=5)
@@ -136,7 +150,7 @@ class Platform:
         if not stop.wait(seconds):
             try:
                 restart(stop)
-            except (PrefectServerError, SandboxError) as error:
+            except (PrefectServerError, SandboxError, WebPartError) as error:
                 log.error("%s", error)  # noqa: TRY400 — the text says where to look; the next round tries again
 
     def _restart_server(self, stop: threading.Event) -> None:
@@ -184,6 +198,17 @@ class Platform:
         if before and now and (before.api_url, before.smtp_port) != (now.api_url, now.smtp_port) and self._serving:
             # Somebody took the port meanwhile: runs get the addresses from the serving process's environment.
             stop_child(self._serving, seconds=6)
+            self.web.stop(seconds=4)
+        self._subscribe()
+
+    def _start_web(self, _stop: threading.Event | None = None) -> None:
+        self.web.start(self._variables, self._cwd)
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        # The subscription lives in the stand-in's memory only.
+        if self.endpoints is not None and self._settings.uses_sandbox_zoom:
+            self.web.subscribe(self.endpoints.zoom_url)
 
     def _start_serving(self, _stop: threading.Event | None = None) -> None:
         serving_file(self._var).unlink(missing_ok=True)

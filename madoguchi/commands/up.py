@@ -1,4 +1,4 @@
-"""`madoguchi up`: Prefect's server, the deployments and, in the sandbox, the stand-ins; restarted when one dies."""
+"""`madoguchi up`: Prefect's server, the deployments, the web part and, in the sandbox, the stand-ins; kept alive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,6 +24,7 @@ from madoguchi.adapters import log_redaction
 from madoguchi.adapters.prefect_server import PrefectServerError, environment
 from madoguchi.adapters.processes import open_log, process_start
 from madoguchi.commands.platform import Platform
+from madoguchi.commands.web_part import WebPartError
 from madoguchi.sandbox.endpoints import SandboxError
 
 LOGGING_CONFIG = ROOT / "config" / "prefect_logging.yml"
@@ -45,7 +46,7 @@ def run(settings: Settings) -> int:
             return 2
         try:
             return _run(settings, stop)
-        except (PrefectServerError, SandboxError) as error:
+        except (PrefectServerError, SandboxError, WebPartError) as error:
             print(f"madoguchi up: {error}", file=sys.stderr)
             return 1
 
@@ -106,7 +107,7 @@ def _where_to_look(settings: Settings, platform: Platform) -> str:
     lines = [
         f"Madoguchi is up ({settings.mode}).",
         f"  Dashboard   {platform.dashboard_url}",
-        *(f"  {line}" for line in platform.sandbox_lines()),
+        *(f"  {line}" for line in platform.lines()),
         f"  Inbox       {settings.resolved_inbox_dir} (put form exports here)",
         f"  Database    {make_url(settings.resolved_database_url).render_as_string(hide_password=True)}",
         f"  Logs        {settings.var_dir / 'log'}",
@@ -126,6 +127,7 @@ def _note(settings: Settings, platform: Platform) -> None:
         "dashboard_url": platform.dashboard_url,
         "mailbox_url": platform.endpoints.mailbox_url if platform.endpoints else "",
         "zoom_url": platform.endpoints.zoom_url if platform.endpoints else "",
+        "web_url": platform.web.url,
     }
     target = _ready_file(settings.var_dir)
     draft = target.with_suffix(".draft")
@@ -141,6 +143,7 @@ class Background:
     dashboard_url: str
     mailbox_url: str
     zoom_url: str
+    web_url: str
     log: Path
     _child: subprocess.Popen[bytes] | None = None
 
@@ -165,9 +168,8 @@ def find_background(settings: Settings) -> Background | None:
         noted = json.loads(_ready_file(settings.var_dir).read_text(encoding="utf-8"))
         if process_start(int(noted["pid"])) != noted["start"]:
             return None
-        return Background(
-            int(noted["pid"]), noted["dashboard_url"], noted["mailbox_url"], noted["zoom_url"], _up_log(settings)
-        )
+        dashboard, mailbox, zoom, web = (noted[f"{name}_url"] for name in ("dashboard", "mailbox", "zoom", "web"))
+        return Background(int(noted["pid"]), dashboard, mailbox, zoom, web, _up_log(settings))
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -198,7 +200,7 @@ def start_in_background(settings: Settings, *, seconds: float = 180) -> Backgrou
         child.kill() if child.poll() is None else None
         child.wait()
         raise PrefectServerError(f"madoguchi up did not get ready (code {child.returncode}); see {log}")
-    return Background(found.pid, found.dashboard_url, found.mailbox_url, found.zoom_url, log, child)
+    return replace(found, _child=child)
 
 
 def _is_of(found: Background | None, pid: int) -> bool:

@@ -34,6 +34,7 @@ NAMES = [
     ("ZOOM__ACCOUNT_ID", "a", lambda s: s.zoom.account_id),
     ("ZOOM__CLIENT_ID", "c", lambda s: s.zoom.client_id),
     ("ZOOM__CLIENT_SECRET", "s", lambda s: s.zoom.client_secret.get_secret_value()),
+    ("ZOOM__WEBHOOK_SECRET", "w", lambda s: s.zoom.webhook_secret.get_secret_value()),
     ("SMTP__HOST", "relay.example.jp", lambda s: s.smtp.host),
     ("SMTP__PORT", "465", lambda s: str(s.smtp.port)),
     ("SMTP__USER", "u", lambda s: s.smtp.user),
@@ -45,6 +46,9 @@ NAMES = [
     ("SANDBOX__MAILBOX_PORT", "5003", lambda s: str(s.sandbox.mailbox_port)),
     ("PREFECT__HOST", "0.0.0.0", lambda s: s.prefect.host),
     ("PREFECT__PORT", "4300", lambda s: str(s.prefect.port)),
+    ("WEB__HOST", "127.0.0.2", lambda s: s.web.host),
+    ("WEB__PORT", "4301", lambda s: str(s.web.port)),
+    ("WEB__PASSWORD", "p", lambda s: s.web.password.get_secret_value()),
 ]
 
 
@@ -163,6 +167,8 @@ def test_live_mode_refuses_what_is_missing_in_one_line_with_its_name(live, give,
         ("ENCRYPTION_KEYS", SANDBOX_KEY), ("ENCRYPTION_KEYS", f"{KEY},{SANDBOX_KEY}"),
         ("ZOOM__ACCOUNT_ID", "sandbox-account"), ("ZOOM__CLIENT_ID", "sandbox-client"),
         ("ZOOM__CLIENT_SECRET", "sandbox-secret"), ("ZOOM__CLIENT_SECRET", "changeme"), ("SMTP__PASSWORD", "Password"),
+        ("WEB__PASSWORD", "Change-Me"), ("WEB__PASSWORD", "eleven-char"), ("ZOOM__WEBHOOK_SECRET", "secret"),
+        ("ZOOM__WEBHOOK_SECRET", "nine-char"),
     ],
 )  # fmt: skip
 def test_live_mode_refuses_what_everybody_knows_and_does_not_repeat_it(live, give, name, value):
@@ -170,6 +176,14 @@ def test_live_mode_refuses_what_everybody_knows_and_does_not_repeat_it(live, giv
     [line] = problems()
     assert line.startswith(f"MADOGUCHI_{name}: ")
     assert value not in line
+
+
+def test_live_mode_starts_without_webhooks_and_without_the_day_list(live, give):
+    give(ZOOM__WEBHOOK_SECRET="", WEB__PASSWORD="")
+    assert problems() == []
+    give(ZOOM__WEBHOOK_SECRET="a-real-webhook-secret", WEB__PASSWORD="a-real-password")
+    settings = load_settings()
+    assert {"a-real-webhook-secret", "a-real-password"} <= set(settings.secrets())
 
 
 def test_live_mode_refuses_an_office_without_a_telephone_number(live, give):
@@ -213,6 +227,9 @@ def test_a_relay_on_this_machine_needs_no_login(live, give, monkeypatch):
         ({"SMTP__SECURITY": "ssl"}, "MADOGUCHI_SMTP__SECURITY", "'starttls'"),
         ({"PREFECT__PORT": "0"}, "MADOGUCHI_PREFECT__PORT", "1"),
         ({"SANDBOX__ZOOM_PORT": "-1"}, "MADOGUCHI_SANDBOX__ZOOM_PORT", "0"),
+        ({"WEB__HOST": "0.0.0.0"}, "MADOGUCHI_WEB__HOST", "reverse proxy"),
+        ({"WEB__HOST": "madoguchi.example.jp"}, "MADOGUCHI_WEB__HOST", "reverse proxy"),
+        ({"WEB__PORT": "0"}, "MADOGUCHI_WEB__PORT", "1"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_any_mode_with_a_remedy(give, values, name, remedy):
