@@ -54,7 +54,7 @@ def lacking_late_evidence(late: LateEvidenceReport) -> Shortfall:
 
 def lacking_comparison(compared: ReconcileReport) -> Shortfall:
     """Return what could not be compared, and what could not be put right."""
-    of = max(compared.read + len(compared.incomplete), len(compared.incomplete))
+    of = max(compared.of, len(compared.incomplete))
     return Shortfall(of, "meeting or host", "meetings and hosts", "not kept true", compared.incomplete)
 
 

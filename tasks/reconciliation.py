@@ -51,9 +51,12 @@ class Noted:
 class ReconcileReport:
     """What one round did. `listed`: meetings that Zoom showed; `read`: sessions ahead whose meeting was read back.
 
+    `of`: hosts and sessions ahead that there were to look at.
+
     `foreign`: meetings that are not ours. `incomplete`: hosts and bookings with something undone, and why.
     """
 
+    of: int = 0
     listed: int = 0
     read: int = 0
     foreign: int = 0
@@ -102,6 +105,7 @@ class _Round:
         ours = {row.row_id or row.booking_id: self._ours(row) for row in rows}
         now = self._run.act(self._services).happened_at
         ahead = [row for row in rows if ours[row.row_id or row.booking_id].is_ahead(now)]
+        self._report.of = len(self._users) + len(ahead)
         read = self._read_back([row for row in ahead if row.meeting_id])
         findings = compare(
             ours.values(),
