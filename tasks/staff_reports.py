@@ -95,11 +95,11 @@ async def conclude(run: Run, title: str, summary: Summary, done: Done | None, af
             "confirmed": len(after.made.confirmed),
         }
     )
-    sentence = _sentence(summary, done)
-    parts = [f"# {title}", sentence]
+    said = sentence(summary, done)
+    parts = [f"# {title}", said]
     if done and done.notes:
         parts.append("\n".join(f"- {note}" for note in done.notes))
-    parts.append(_given(got, done))
+    parts.append(given(got, done))
     parts.append(section("確定した予約（Zoomの用意も済み）", [(name, "確定") for name in after.made.confirmed]))
     parts.append(section("まだ済んでいないもの", [(i["reference"], i["reason"]) for i in summary.incomplete]))
     parts.append(messages_report(summary, after.delivered, heading="## お知らせ"))
@@ -108,17 +108,17 @@ async def conclude(run: Run, title: str, summary: Summary, done: Done | None, af
             session,
             run.record_id,
             state="completed" if summary.is_complete else "failed",
-            message=sentence,
+            message=said,
             counts=dict(summary.counts),
             incomplete=summary.incomplete,
             now=wired.clock(),
         )
     markdown = "\n\n".join(part for part in parts if part)
-    await acreate_markdown_artifact(key=run.flow, markdown=markdown, description=sentence)
-    return Completed(message=sentence) if summary.is_complete else Failed(message=sentence)
+    await acreate_markdown_artifact(key=run.flow, markdown=markdown, description=said)
+    return Completed(message=said) if summary.is_complete else Failed(message=said)
 
 
-def _sentence(summary: Summary, done: Done | None) -> str:
+def sentence(summary: Summary, done: Done | None) -> str:
     """Return what the state says: what was done and, when something is left, that the same form finishes it."""
     said = done.sentence if done else "処理が途中で止まり、何も変わっていないかもしれません。"
     if summary.is_complete:
@@ -130,7 +130,7 @@ def _sentence(summary: Summary, done: Done | None) -> str:
     )
 
 
-def _given(got: list[tuple[str, str, Any]], done: Done | None) -> str:
+def given(got: list[tuple[str, str, Any]], done: Done | None) -> str:
     """Say who got a slot in this run: references and starts."""
     if not got:
         return "空いた枠を待っている方は、今はいません。" if done and done.freed else ""

@@ -3,15 +3,20 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from prefect.exceptions import ParameterTypeError
 from prefect.utilities.callables import parameter_schema
 
 from madoguchi.domain import staff
+from tasks.staff import Done
+from tasks.staff_reports import given, sentence
+from tasks.summary import Shortfall, Summary
 from tests.e2e.conftest import prefect_url  # noqa: F401 — a fixture
 from tests.e2e.rehearsal import AS_OF, GOOGLE, sqlite_rehearsal
 from tests.e2e.test_flows import Api, run_record
+from tests.world import jst
 
 BY = {"reference": "M-7K2Q9F", "received_by": "松戸"}
 FORMS = {
@@ -67,6 +72,24 @@ def test_staff_are_named_by_number_or_family_name(who):
 def test_anything_else_is_no_name_of_staff(who):
     with pytest.raises(ParameterTypeError, match="received_by"):
         flow_of("cancel_booking").validate_parameters({**FORMS["cancel_booking"], "received_by": who})
+
+
+def test_the_answer_says_who_got_the_freed_slot_and_what_is_still_open():
+    freed = jst("2026-09-24 11:00")
+    done = Done("M-7K2Q9F", "M-7K2Q9F を取り消しました。", ("お電話でお知らせください。",), freed=freed)
+    got = [("M-7K2Q9H", "R-7K2Q9H", freed), ("M-7K2Q9J", "R-7K2Q9J", jst("2026-09-25 11:00"))]
+    assert given(got, done).splitlines()[2:] == [
+        "- 9月24日 11時00分（空いた枠）: R-7K2Q9H → M-7K2Q9H",
+        "- 9月25日 11時00分: R-7K2Q9J → M-7K2Q9J",
+    ]
+    assert given([], done) == "空いた枠を待っている方は、今はいません。"
+    assert given([], replace(done, freed=None)) == ""
+    summary = Summary()
+    assert sentence(summary, done) == "M-7K2Q9F を取り消しました。 お電話でお知らせください。"
+    summary.lacking(Shortfall(1, "meeting", "meetings", "not removed", [("M-7K2Q9F", "ZOOM_503")]))
+    assert sentence(summary, done).endswith(
+        "まだ済んでいないことが1件あります: M-7K2Q9F（ZOOM_503）。同じ内容でもう一度実行すると、残りだけを行います。"
+    )
 
 
 # --- whole runs
