@@ -94,7 +94,7 @@ def _bare(url: str, port: int, plans: list[tuple[str, MeetingPlan]], mails: list
 
 def _ours(export: Path, as_of: datetime, *, through_prefect: bool) -> tuple[float, dict[str, int]]:
     """Run the steps, by the flow or without it, from the file to the last mail; return seconds and counts."""
-    from tasks import steps
+    from tasks import day_steps, steps
     from tasks.reporting import lacking_meetings, lacking_messages, requests_report
     from tasks.summary import Summary, begin, conclude
     from tasks.wiring import services
@@ -117,10 +117,11 @@ def _ours(export: Path, as_of: datetime, *, through_prefect: bool) -> tuple[floa
     released = steps.release_expired_holds.fn(run)
     scheduled = steps.schedule_requests.fn(run)
     made = steps.create_meetings.fn(run)
+    removed = day_steps.remove_meetings.fn(run)
     delivered = steps.deliver_messages.fn(run)
     summary.lacking(lacking_meetings(made))
     summary.lacking(lacking_messages(delivered))
-    requests_report(summary, received, released, scheduled, made, delivered)
+    requests_report(summary, received, released, scheduled, made, delivered, removed=removed)
     conclude(wired, run, summary)
     seconds = time.perf_counter() - began
     if not summary.is_complete:
