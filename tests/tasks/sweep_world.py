@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,8 @@ from madoguchi.domain.application import Application
 from madoguchi.domain.calendar import SESSION
 from madoguchi.domain.evidence import EvidenceKind as Kind
 from madoguchi.domain.evidence import EvidenceSource as Source
+from madoguchi.domain.evidence import Verdict
+from madoguchi.domain.message import MailKind
 from madoguchi.store.bookings import cells
 from madoguchi.store.evidence import NewEvidence, add_evidence
 from madoguchi.store.models import (
@@ -27,7 +30,8 @@ from madoguchi.store.models import (
 )
 from madoguchi.store.outbox import pin_template
 from madoguchi.store.types import new_id
-from tasks.verdicts import SweepReport, judge_due, reconsider, sweep
+from madoguchi.store.verdicts import no_show_days
+from tasks.verdicts import SweepReport, judge_due, reconsider, settle_by_person, sweep
 from tasks.wiring import Run, Services
 from tests.world import World, jst
 
@@ -64,7 +68,7 @@ def put_sessions(
     with services.database.write() as session:
         file = _file(session, office)
         for kind in ("confirmed", "reminder_hour"):
-            pin_template(session, kind_of(kind), "t1", {}, confirmed)
+            pin_template(session, MailKind(kind), "t1", {}, confirmed)
         for _ in range(count):
             number = next(_numbers)
             _one(services, rows, number, start, confirmed, file, email, client, (link, reminder))
@@ -75,12 +79,6 @@ def put_sessions(
 
 
 _TABLES: tuple[type, ...] = (Client, BookingRequest, Booking, Occupancy, Meeting, OutboxMessage)
-
-
-def kind_of(text: str) -> Any:
-    from madoguchi.domain.message import MailKind
-
-    return MailKind(text)
 
 
 def _file(session: Any, office: str) -> str:
@@ -197,3 +195,16 @@ class SweepWorld(World):
     def tasks_of(self, reference: str) -> list[str]:
         """The kinds of the staff tasks about a booking that are open."""
         return sorted(kind for kind, subject, _ in self.staff() if subject == reference)
+
+    def days(self, reference: str) -> list[Any]:
+        """The days of the person's no-shows that stand."""
+        with self.database.read() as session:
+            return no_show_days(session, self.office.code, self.booking(reference).client_id)
+
+    def settle(self, reference: str, verdict: str | None, *, at: datetime, confirm_no_show: bool = False) -> None:
+        """What the form of staff does in its transaction."""
+        with self.database.write() as session:
+            booking = session.scalars(select(Booking).where(Booking.reference == reference).with_for_update()).one()
+            act = replace(self.run(at), actor="staff:松戸").act(self.services)
+            settle_by_person(session, self.services, act, booking, Verdict(verdict) if verdict else None, "TELEPHONE",
+                             confirm_no_show=confirm_no_show)  # fmt: skip
