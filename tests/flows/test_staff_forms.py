@@ -57,8 +57,8 @@ def test_a_choice_is_a_dropdown_of_phrases_and_the_command_line_may_give_the_cod
     flow = flow_of(name)
     assert parameter_schema(flow).model_dump()["properties"][field]["enum"] == list(codes)
     for phrase, code in codes.items():
-        for given in (phrase, code):
-            assert flow.validate_parameters({**FORMS[name], field: given})[field] == phrase
+        for chosen in (phrase, code):
+            assert flow.validate_parameters({**FORMS[name], field: chosen})[field] == phrase
     with pytest.raises(ParameterTypeError, match=field):
         flow.validate_parameters({**FORMS[name], field: "なんとなく"})
 
