@@ -3,20 +3,23 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import httpx
 import psutil
 import pytest
 
-from config.settings import ROOT, PrefectSettings, SandboxSettings, Settings
+from config.settings import ROOT, PrefectSettings, SandboxSettings, Settings, WebSettings
 from madoguchi.adapters.prefect_server import find_server, free_port
 from madoguchi.commands.serve import serving_file
 from madoguchi.commands.up import find_background, settings_environment, start_in_background
 from madoguchi.sandbox.endpoints import running_sandbox
+from madoguchi.sandbox.zoom_remote import ZoomRemote
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
 
@@ -56,6 +59,7 @@ def settings(tmp_path_factory):
         var_dir=tmp_path_factory.mktemp("var"),
         prefect=PrefectSettings(port=free_port()),
         sandbox=SandboxSettings(zoom_port=0, smtp_port=0, mailbox_port=0),
+        web=WebSettings(port=free_port()),
     )
 
 
@@ -82,6 +86,21 @@ def serving_pid(settings):
         return json.loads(serving_file(settings.var_dir).read_text())["pid"]
     except (FileNotFoundError, ValueError):
         return None
+
+
+def web_pid(up):
+    try:
+        return httpx.get(f"{up.web_url}/healthz", trust_env=False).json()["pid"]
+    except httpx.HTTPError:
+        return None
+
+
+def events_kept(settings):
+    record = sqlite3.connect(settings.var_dir / "madoguchi.db")
+    try:
+        return record.execute("SELECT count(*) FROM zoom_event").fetchone()[0]
+    finally:
+        record.close()
 
 
 def test_it_shows_the_dashboard_and_the_stand_ins(settings, up):
@@ -145,6 +164,38 @@ def test_a_run_by_hand_completes(api):
     assert state["type"] == "COMPLETED", state["name"]
 
 
+def test_staff_see_the_day_with_the_password_that_was_drawn(settings, up):
+    password = (settings.var_dir / "web-password").read_text().strip()
+    assert f"{up.web_url}/day (password {password}" in up.log.read_text()
+    assert find_background(settings).web_url == up.web_url
+    assert httpx.get(f"{up.web_url}/day", trust_env=False).status_code == 401
+    page = httpx.get(f"{up.web_url}/day", auth=("clerk", password), trust_env=False)
+    assert (page.status_code, "本日の相談" in page.text) == (200, True)
+
+
+def test_the_stand_in_zoom_sends_its_webhooks_there(up):
+    found = httpx.post(f"{up.zoom_url}/sandbox/webhooks/validate", json={}, trust_env=False).json()
+    assert found["ok"], found
+
+
+def test_no_event_that_zoom_has_an_answer_for_is_lost_by_killing_the_web_part(settings, up):
+    with ZoomRemote(up.zoom_url) as zoom:
+        meeting = zoom.add_foreign(settings.office.hosts[0].user, datetime.now(UTC))
+        before, known = web_pid(up), events_kept(settings)
+        record = sqlite3.connect(settings.var_dir / "madoguchi.db", isolation_level=None)
+        record.execute("BEGIN IMMEDIATE")
+        zoom.people(meeting, [(None, "host", "start"), (None, "guest", "join")])
+        answers = [one for one in zoom.sent()["sent"] if one["meeting_id"] == meeting]
+        os.kill(before, signal.SIGKILL)
+        record.execute("ROLLBACK")
+        record.close()
+    assert answers
+    assert all(one["code"] == 204 and one["seconds"] < 1 for one in answers)
+    assert events_kept(settings) == known
+    until(lambda: web_pid(up) not in (None, before), 30, "no web part came back")
+    until(lambda: events_kept(settings) == known + len(answers), 30, "an event was lost")
+
+
 def test_a_part_that_is_killed_comes_back(settings, up, api):
     before = (server_pid(settings), serving_pid(settings), running_sandbox(settings.var_dir).pid)
     for pid in before:
@@ -155,10 +206,14 @@ def test_a_part_that_is_killed_comes_back(settings, up, api):
     until(lambda: serving_pid(settings) not in (None, before[1]), 60, "no serving process came back")
     found = until(lambda: running_sandbox(settings.var_dir), 30, "no stand-ins came back")
     assert found.mailbox_url == up.mailbox_url, "at the same address"
+    check = f"{up.zoom_url}/sandbox/webhooks/validate"
+    until(
+        lambda: httpx.post(check, json={}, trust_env=False).status_code == 200, 30, "nobody subscribed to the webhooks"
+    )
 
 
 def test_killing_it_leaves_nothing_behind_and_it_starts_again_and_stops_within_15_seconds(settings, up, api):
-    parts = [server_pid(settings), serving_pid(settings), running_sandbox(settings.var_dir).pid]
+    parts = [server_pid(settings), serving_pid(settings), running_sandbox(settings.var_dir).pid, web_pid(up)]
     os.kill(up.pid, signal.SIGKILL)
     until(lambda: not any(psutil.pid_exists(pid) for pid in parts), 15, "a part outlived it")
     assert find_background(settings) is None
