@@ -21,10 +21,10 @@ HOST_GRACE: Final = timedelta(minutes=5)
 """The host has to be there this long after the start, or nobody can be said to have stayed away."""
 RECONNECTION: Final = timedelta(minutes=1)
 """A host away for no longer than this lost the line; longer, and somebody at the door may have gone again."""
-LAST_LOOK: Final = timedelta(minutes=1)
-"""A counsellor's "nobody came" proves absence when it is said this shortly before the limit, or later."""
+PROMPT: Final = timedelta(minutes=2)
+"""What Zoom is asked later than this after the limit proves no failure of the office: the session may be over."""
 SAME_VISIT: Final = timedelta(hours=1)
-"""Zoom's events of a meeting that was tried out earlier than this do not show that they reach us today."""
+"""What happened earlier than this before the start was a try, and does not show that Zoom's events reach us today."""
 SESSION: Final = timedelta(minutes=SESSION_MINUTES)
 
 Span = tuple[datetime, datetime | None]
@@ -36,10 +36,10 @@ class HostFacts:
     """What is known about the host.
 
     `opened`: was there at some time between start and limit. `opened_before`: was there before the start, perhaps only
-    to try. `opened_after_limit`: came only after it. `there`: was there, perhaps since an unknown time. `was_shut`:
-    Zoom says that the meeting was not running at the limit. `came_soon_enough`: within HOST_GRACE. `waited_for_client`:
-    there from HOST_GRACE to the limit without a break. `status_denies`: Zoom's status says afterwards that it was not
-    running, though nobody left.
+    to try. `opened_after_limit`: the meeting was started only after it. `there`: was there, perhaps since an unknown
+    time. `was_shut`: Zoom, asked at the limit or at most PROMPT later, says that the meeting is not running.
+    `came_soon_enough`: within HOST_GRACE. `waited_for_client`: there from HOST_GRACE to the limit without a break.
+    `status_denies`: Zoom's status says afterwards that it was not running, though nobody left.
     """
 
     opened: bool
@@ -63,10 +63,13 @@ class Facts:
 
     `contradicted`: the counsellor says that nobody came, after somebody was seen to come in time. `let_in_late` and
     `found_late`: joined, or was seen, after the limit, and the counsellor does not deny it afterwards.
+    `got_in`: somebody was inside the meeting, at whatever time; behind a waiting room nobody is who was not let in.
     `would_have_noticed`: an arrival would be known, because Zoom reports on this meeting or somebody looked.
+    `zoom_down`: while the session was to be held; `zoom_down_at_limit`: found so in time to say something about it.
     """
 
     host: HostFacts
+    got_in: bool
     joined_in_time: bool
     let_in_late: bool
     found_late: bool
@@ -82,6 +85,7 @@ class Facts:
     link_told: bool
     meeting_gone: bool
     zoom_down: bool
+    zoom_down_at_limit: bool
     kinds: frozenset[Kind]
 
     @property
@@ -101,6 +105,7 @@ class _Record:
         self.start = start
         self.limit = limit
         self.end = start + SESSION
+        self.prompt = limit + PROMPT
         self.evidence = evidence
         times: defaultdict[Kind | tuple[Kind, Source], set[datetime]] = defaultdict(set)
         for piece in evidence:
@@ -123,14 +128,18 @@ def read_facts(start: datetime, limit: datetime, evidence: Sequence[Evidence]) -
     inside = _guest_spans(record, Kind.GUEST_JOINED, Kind.GUEST_LEFT)
     waiting = _guest_spans(record, Kind.GUEST_WAITING, Kind.GUEST_STOPPED_WAITING)
     seen = record.times(Kind.CLIENT_SEEN)
-    contacts = record.times(Kind.CONTACT)
+    told = record.times(Kind.LINK_TOLD)
+    # Whoever is told the link after the start is on the telephone with the office.
+    contacts = record.times(Kind.CONTACT) + [at for at in told if start < at <= limit]
     in_time = [span[0] for span in inside if _in_time(span, record)] + [at for at in seen if at <= limit]
     joined_late = [came for came, _ in inside if came > limit]
     seen_late = [at for at in seen if at > limit]
     denied = max((at for at in record.times(Kind.CLIENT_NOT_SEEN) if at >= start), default=None)
+    down = [at for at in record.times(Kind.ZOOM_DOWN) if start <= at <= record.end]
     host = _host(record)
     return Facts(
         host=host,
+        got_in=any(_reaches(gone, start - SAME_VISIT) for _, gone in inside),
         joined_in_time=any(_in_time(span, record) for span in inside),
         let_in_late=_stands(joined_late, denied),
         found_late=_stands(seen_late, denied),
@@ -143,10 +152,11 @@ def read_facts(start: datetime, limit: datetime, evidence: Sequence[Evidence]) -
         contact_late=any(at > limit for at in contacts),
         contradicted=bool(in_time) and not _stands(in_time + joined_late + seen_late, denied),
         would_have_noticed=_would_have_noticed(record),
-        link_told=any(at <= start for at in record.times(Kind.LINK_TOLD)),
+        link_told=any(at <= start for at in told),
         meeting_gone=_meeting_gone(record, host),
         # Zoom out of order at night says nothing about the session of the day.
-        zoom_down=any(start <= at <= record.end for at in record.times(Kind.ZOOM_DOWN)),
+        zoom_down=bool(down),
+        zoom_down_at_limit=any(at <= record.prompt for at in down),
         kinds=frozenset(piece.kind for piece in evidence),
     )
 
@@ -188,11 +198,17 @@ def _host(record: _Record) -> HostFacts:
     spans = _host_spans(record)
     leavings = record.times(Kind.HOST_LEFT, Kind.MEETING_ENDED)
     opened = any(_in_time(span, record) for span in spans) or any(record.start <= at <= limit for at in leavings)
-    first_after = min((since for since, _ in spans if since > limit), default=None)
-    running = [at for at in _running_after_limit(record) if first_after is None or at < first_after]
+    first_after = _started_after_limit(record)
+    running = [at for at in _running_after_limit(record, first_after) if first_after is None or at < first_after]
     proofs = [*running, *([first_after] if first_after else [])]
     asked = [at for at in record.times(Kind.STILL_WAITING) if limit <= at <= record.end]
-    was_shut = not opened and bool(asked) and min(asked) < min(proofs, default=record.end + SESSION)
+    # A meeting that is over is "waiting" again.
+    was_shut = (
+        not opened
+        and bool(asked)
+        and min(asked) < min(proofs, default=record.end + SESSION)
+        and min(asked) <= record.prompt
+    )
     opened_after_limit = not opened and not running and first_after is not None
     # The counsellor's word counts only while Zoom does not say otherwise: they may sit in another room.
     word = any(at >= record.start for at in record.by(Kind.CLIENT_NOT_SEEN, Source.COUNSELLOR))
@@ -209,10 +225,28 @@ def _host(record: _Record) -> HostFacts:
     )
 
 
-def _running_after_limit(record: _Record) -> list[datetime]:
+def _started_after_limit(record: _Record) -> datetime | None:
+    """Return when, after the limit, the meeting was started first; None when that is not known.
+
+    A single event "host joined" does not tell: it may be a second device, or the same one again.
+    """
+    found = [
+        at
+        for source in Source
+        for kind in (Kind.MEETING_STARTED, Kind.HOST_JOINED)
+        if (kind, source) not in {(Kind.MEETING_STARTED, Source.STATUS), (Kind.HOST_JOINED, Source.WEBHOOK)}
+        for at in record.by(kind, source)
+    ]
+    return min((at for at in found if at > record.limit), default=None)
+
+
+def _running_after_limit(record: _Record, started: datetime | None) -> list[datetime]:
     """Return when, after the limit, the meeting was found running without a word about since when."""
     found = record.by(Kind.MEETING_STARTED, Source.STATUS)
     found += record.times(Kind.HOST_ALONE, Kind.HOST_LEFT, Kind.MEETING_ENDED)
+    joined = record.by(Kind.HOST_JOINED, Source.WEBHOOK)
+    # The two events of one start come in either order.
+    found += [at for at in joined if started is None or at < started - RECONNECTION]
     return [at for at in found if at > record.limit]
 
 
@@ -260,8 +294,8 @@ def _meeting_gone(record: _Record, host: HostFacts) -> bool:
     """Tell whether the link that was sent led nowhere when it was needed.
 
     Found gone before the start and alive again later: it was repaired, and the duties know whether the new link was
-    sent. Found gone after the limit counts only while the session lasts and only when no host was there: the office
-    deletes meetings itself afterwards.
+    sent. Found gone after the limit counts only when that was found at once and no host was there: the office deletes
+    meetings itself afterwards.
     """
     alive = record.times(
         Kind.MEETING_STARTED, Kind.HOST_JOINED, Kind.STILL_WAITING, Kind.GUEST_JOINED, Kind.GUEST_WAITING
@@ -270,7 +304,7 @@ def _meeting_gone(record: _Record, host: HostFacts) -> bool:
         if at < record.start:
             counts = not any(later > at for later in alive)
         else:
-            counts = at <= record.limit or (at <= record.end and not host.there)
+            counts = at <= record.limit or (at <= record.prompt and not host.there)
         if counts:
             return True
     return False
@@ -278,10 +312,10 @@ def _meeting_gone(record: _Record, host: HostFacts) -> bool:
 
 def _would_have_noticed(record: _Record) -> bool:
     told = record.by(Kind.MEETING_STARTED, Source.WEBHOOK) + record.by(Kind.HOST_JOINED, Source.WEBHOOK)
-    since = record.start - SAME_VISIT
-    looked = record.by(Kind.CLIENT_NOT_SEEN, Source.COUNSELLOR)
-    return (
-        any(since <= at <= record.limit for at in told)
-        or any(at >= record.limit for at in record.times(Kind.HOST_ALONE))
-        or any(at >= record.limit - LAST_LOOK for at in looked)
-    )
+    if any(record.start - SAME_VISIT <= at <= record.limit for at in told):
+        return True
+    looked = record.times(Kind.HOST_ALONE) + record.by(Kind.CLIENT_NOT_SEEN, Source.COUNSELLOR)
+    # Who came later than this sees only who is there still.
+    soon = record.start + RECONNECTION
+    from_the_start = any(since <= soon and _reaches(until, record.limit) for since, until in _host_spans(record))
+    return from_the_start and any(at >= record.limit for at in looked)

@@ -18,7 +18,7 @@ from madoguchi.domain.session_facts import Facts, read_facts
 CONTACT_LIMIT: Final = timedelta(minutes=10)
 """Art. 6(3): how long after the start a client may still make contact."""
 
-RULES: Final = "2026-11"
+RULES: Final = "2026-11b"
 """The version of the rules, kept with each verdict. Change it with every change of what `judge` answers."""
 
 
@@ -138,13 +138,16 @@ def judge(start: datetime, evidence: Sequence[Evidence], duties: Duties) -> Judg
         (Verdict.ATTENDED, _attended(facts), ()),
         (Verdict.CONTACTED, _contacted(facts), faults),
         (Verdict.UNDETERMINED, _said_by_people(facts), (*faults, *late_contact)),
-        (Verdict.OFFICE_FAULT, faults, late_contact),
+        # Whoever got in may have had their session: no apology, and no end of the meeting, before a person has looked.
+        (Verdict.OFFICE_FAULT, () if facts.got_in else faults, late_contact),
         # Somebody is at the door, and whether the office is there nobody knows.
-        (Verdict.CONTACTED, (_R.GUEST_CAME_HOST_UNKNOWN,) if facts.came_in_time else (), ()),
-        (Verdict.UNDETERMINED, _doubts(facts, duties), late_contact),
+        (Verdict.CONTACTED, _came_to_whom(facts), faults),
+        (Verdict.UNDETERMINED, _doubts(facts, duties), (*faults, *late_contact)),
         (Verdict.NO_SHOW, (_R.NOBODY_CAME,), late_contact),
     )
-    return next(Judgement(verdict, (*because, *besides)) for verdict, because, besides in rules if because)
+    return next(
+        Judgement(verdict, tuple(dict.fromkeys((*because, *besides)))) for verdict, because, besides in rules if because
+    )
 
 
 def _attended(facts: Facts) -> tuple[VerdictReason, ...]:
@@ -182,15 +185,29 @@ def _said_by_people(facts: Facts) -> tuple[VerdictReason, ...]:
     return (_R.CLIENT_SEEN_LATE,) if facts.seen_late else ()
 
 
+def _came_to_whom(facts: Facts) -> tuple[VerdictReason, ...]:
+    if not facts.came_in_time:
+        return ()
+    reasons = [_R.GUEST_CAME_HOST_UNKNOWN]
+    if facts.joined_in_time and facts.host.was_not_there:
+        reasons.append(_R.CONTRADICTION)
+    if facts.zoom_down:
+        reasons.append(_R.ZOOM_DOWN)
+    return tuple(reasons)
+
+
 def _faults(facts: Facts, duties: Duties) -> tuple[VerdictReason, ...]:
     """Return the office's own failures that are known for certain."""
     host = facts.host
     found = {
-        _R.GUEST_CAME_HOST_DID_NOT: (facts.came_in_time or facts.left_before_start) and host.was_not_there,
+        _R.GUEST_CAME_HOST_DID_NOT: not facts.got_in
+        and (facts.came_in_time or facts.left_before_start)
+        and host.was_not_there,
         _R.MEETING_GONE: facts.meeting_gone,
         _R.LINK_NOT_SENT: not facts.came_in_time and _link(facts, duties) is Duty.NOT_DONE,
-        _R.ZOOM_DOWN: facts.zoom_down and not host.there,
-        _R.HOST_NEVER_STARTED: host.was_shut,
+        _R.ZOOM_DOWN: facts.zoom_down_at_limit and not host.there and not facts.came_in_time,
+        # Somebody joined: then it did run, and only a person can tell what the status means.
+        _R.HOST_NEVER_STARTED: host.was_shut and not facts.joined_in_time,
     }
     if found[_R.GUEST_CAME_HOST_DID_NOT]:
         found[_R.HOST_NEVER_STARTED] = False  # said already, and better
@@ -221,6 +238,7 @@ def _host_doubt(facts: Facts) -> VerdictReason | None:
     if host.waited_for_client and not host.status_denies:
         return None
     found = {
+        _R.HOST_NEVER_STARTED: host.was_shut,
         _R.CONTRADICTION: host.waited_for_client,
         _R.HOST_LATE: host.opened_after_limit or (host.opened and not host.came_soon_enough),
         _R.HOST_LEFT_EARLY: host.opened,

@@ -45,7 +45,7 @@ CONTACT = {
 COUNSELLOR = {
     "silent": [],
     "seen": [seen(Kind.CLIENT_SEEN, 3, Source.COUNSELLOR)],
-    "not_seen": [seen(Kind.CLIENT_NOT_SEEN, 9.5, Source.COUNSELLOR)],
+    "not_seen": [seen(Kind.CLIENT_NOT_SEEN, 10, Source.COUNSELLOR)],
     "seen_late": [seen(Kind.CLIENT_SEEN, 12, Source.COUNSELLOR)],
 }
 ONLY_SAID = {
