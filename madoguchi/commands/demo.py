@@ -1,4 +1,8 @@
-"""`make demo`: three exports become confirmed sessions; the mail server fails in the middle; the rerun finishes it.
+"""`make demo`: three exports become confirmed sessions, then one day of sessions passes.
+
+The mail server fails in the middle of the exports, and the rerun finishes them. The day has reminders, a cancellation
+by telephone, somebody who comes, somebody who does not, a late event that takes a no-show back, and a host who never
+opens the meeting.
 
 Every step is an ordinary `madoguchi run` against an ordinary `madoguchi up`; the story is checked against what the
 stand-in Zoom and the stand-in mailbox really hold. Exit code 0 only if it came true.
@@ -9,12 +13,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,30 +23,14 @@ import httpx
 
 from config.settings import ROOT, Settings, load_settings
 from madoguchi.adapters.holidays import is_public_holiday
+from madoguchi.commands.demo_day import tell_the_day
+from madoguchi.commands.demo_story import Story, as_list, everything, madoguchi
 from madoguchi.commands.up import Background, start_in_background
 from madoguchi.domain.calendar import OfficeCalendar
 from madoguchi.domain.office import JST
 from madoguchi.sandbox.demo_exports import DemoExports, write_demo_exports
 
 _MAILS_BEFORE_FAILURE = 2
-
-
-@dataclass(slots=True)
-class Story:
-    """What is told, and what did not come true."""
-
-    began: float = field(default_factory=time.monotonic)
-    broken: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        """Print a line with the time that has passed."""
-        print(f"[{time.monotonic() - self.began:5.1f} s] {text}", flush=True)
-
-    def expect(self, what: str, found: object, wanted: object) -> None:
-        """Keep what is not as the story wants it."""
-        if found != wanted:
-            self.broken.append(f"{what}: {found!r} instead of {wanted!r}")
-            print(f"          NOT SO: {self.broken[-1]}", flush=True)
 
 
 def main() -> int:
@@ -91,6 +75,7 @@ def _tell(story: Story, settings: Settings, up: Background) -> None:
     _third_file_with_failure(story, exports, now, up)
     _same_files_again(story, exports, now)
     _compare(story, exports, up)
+    tell_the_day(story, exports, up)
 
 
 def _first_two_files(story: Story, exports: DemoExports, now: datetime) -> None:
@@ -127,32 +112,32 @@ def _third_file_with_failure(story: Story, exports: DemoExports, now: datetime, 
 
 
 def _same_files_again(story: Story, exports: DemoExports, now: datetime) -> None:
-    before = _everything()
+    before = everything()
     files = ((exports.google, "google"), (exports.logo, "logo"), (exports.microsoft, "microsoft"))
     for path, source in files:
         code, summary = _run(path, source, now)
         story.expect(f"exit code of {source} again", code, 0)
         story.expect(f"new rows of {source} again", summary["counts"]["new"], 0)
-    story.expect("requests, bookings, meetings and messages after reading again", _everything(), before)
+    story.expect("requests, bookings, meetings and messages after reading again", everything(), before)
     story.say("The same three files once more: nothing new, nothing changed.")
 
 
 def _compare(story: Story, exports: DemoExports, up: Background) -> None:
     """Compare the record with what the stand-ins really hold."""
-    everything = _everything()
-    outcomes = Counter(row["outcome"] for row in everything["requests"])
+    record = everything()
+    outcomes = Counter(row["outcome"] for row in record["requests"])
     story.expect("outcomes of all rows", dict(outcomes), exports.outcomes)
-    bookings = everything["bookings"]
+    bookings = record["bookings"]
     story.expect("confirmed bookings", [b["status"] for b in bookings], ["confirmed"] * exports.confirmed)
-    kinds = Counter(m["kind"] for m in everything["messages"])
+    kinds = Counter(m["kind"] for m in record["messages"])
     story.expect("messages by kind", dict(kinds), exports.mails)
-    story.expect("messages by state", {m["status"] for m in everything["messages"]}, {"sent"})
+    story.expect("messages by state", {m["status"] for m in record["messages"]}, {"sent"})
     held = httpx.get(f"{up.zoom_url}/sandbox/meetings", timeout=10).json()
-    live = sorted(str(m["id"]) for m in _list(held) if not m.get("deleted"))
+    live = sorted(str(m["id"]) for m in as_list(held) if not m.get("deleted"))
     story.expect("meetings at the stand-in Zoom", live, sorted(b["meeting_id"] for b in bookings))
-    stored = _list(httpx.get(f"{up.mailbox_url}/sandbox/messages", timeout=10).json())
+    stored = as_list(httpx.get(f"{up.mailbox_url}/sandbox/messages", timeout=10).json())
     delivered = Counter(m["message_id"] for m in stored)
-    story.expect("mails in the mailbox", sorted(delivered), sorted(m["message_id"] for m in everything["messages"]))
+    story.expect("mails in the mailbox", sorted(delivered), sorted(m["message_id"] for m in record["messages"]))
     story.expect("mails that arrived twice", [m for m, times in delivered.items() if times > 1], [])
     story.say(
         f"{exports.rows} rows: {len(bookings)} sessions confirmed, each with its own meeting; "
@@ -160,31 +145,11 @@ def _compare(story: Story, exports: DemoExports, up: Background) -> None:
     )
 
 
-def _list(body: Any) -> list[dict[str, Any]]:
-    return body if isinstance(body, list) else next(value for value in body.values() if isinstance(value, list))
-
-
-def _everything() -> dict[str, list[dict[str, Any]]]:
-    return {
-        kind: json.loads(_madoguchi(["list", kind, "--json"])[1])
-        for kind in ("requests", "bookings", "meetings", "messages")
-    }
-
-
 def _run(path: Path, source: str, as_of: datetime) -> tuple[int, dict[str, Any]]:
     arguments = ["run", "process-requests", "--as-of", as_of.isoformat(), "--json"]
-    code, output = _madoguchi([*arguments, "--set", f"path={path}", "--set", f"source={source}"])
+    code, output = madoguchi([*arguments, "--set", f"path={path}", "--set", f"source={source}"])
     summary: dict[str, Any] = json.loads(output)
     return code, summary
-
-
-def _madoguchi(arguments: Sequence[str]) -> tuple[int, str]:
-    done = subprocess.run(  # noqa: S603 — our own command, no shell
-        [sys.executable, "-m", "madoguchi.cli", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
-    if not done.stdout.strip():
-        raise SystemExit(f"madoguchi {' '.join(arguments[:2])} ended with {done.returncode} and said nothing")
-    return done.returncode, done.stdout
 
 
 def _where_to_look(settings: Settings, up: Background, *, keep: bool) -> None:

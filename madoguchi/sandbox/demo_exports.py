@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from openpyxl import Workbook
@@ -38,10 +38,14 @@ class DemoExports:
     outcomes: dict[str, int]
     confirmed: int
     mails: dict[str, int]
+    starts: Sequence[datetime]
+    """Session starts from the first day on; the day of the story is that of the first."""
+    day_before: date
+    """The working day before it; later than the day on which the exports are read."""
 
 
 def write_demo_exports(folder: Path, calendar: OfficeCalendar, as_of: datetime) -> DemoExports:
-    """Write the exports into `folder`, for sessions on the first working days at least two days after `as_of`."""
+    """Write the exports into `folder`, for sessions from the second working day after `as_of` on."""
     folder.mkdir(parents=True, exist_ok=True)
     starts = _starts(calendar, as_of)
     office = calendar.office
@@ -69,12 +73,14 @@ def write_demo_exports(folder: Path, calendar: OfficeCalendar, as_of: datetime) 
         {"accept": accepted, "needs_review": 3, "reject": 4, "skip": 1},
         confirmed=accepted - 1,
         mails={"confirmed": accepted - 1, "incomplete": 2, "alternatives": 2},
+        starts=starts,
+        day_before=calendar.previous_working_day(starts[0].astimezone(JST).date()),
     )
 
 
 def _starts(calendar: OfficeCalendar, as_of: datetime) -> list[datetime]:
-    """Return the starts of the first day, at least two days ahead, and of some days after it."""
-    day = (as_of.astimezone(JST) + timedelta(days=1)).date()
+    """Return the starts of the second working day after `as_of`, and of some days after it."""
+    day = calendar.next_working_day(as_of.astimezone(JST).date())
     found: list[datetime] = []
     while len(found) < 40:
         day = calendar.next_working_day(day)

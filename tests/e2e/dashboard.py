@@ -1,0 +1,84 @@
+"""Prefect's dashboard in the machine's own Chromium, used as a clerk uses it: by what stands on the screen."""
+
+import os
+import re
+import shutil
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_PATIENCE = 60_000
+
+
+def chromium():
+    """The browser's path. Without one the tests are skipped, loudly; in CI they fail."""
+    found = next(filter(None, map(shutil.which, _NAMES)), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium on this machine, and CI must not pass without it: install the package chromium")
+        warnings.warn("NOT TESTED IN A BROWSER: no Chromium on this machine", UserWarning, stacklevel=1)
+        pytest.skip("no Chromium on this machine")
+    return found
+
+
+@contextmanager
+def browser_page(width=1300, height=1500):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, locale="ja-JP", timezone_id="Asia/Tokyo"
+        )
+        page.set_default_timeout(_PATIENCE)
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+class Dashboard:
+    """What a clerk does there. `pictures`: where screenshots go."""
+
+    def __init__(self, page, url, pictures: Path):
+        self.page, self.url, self.pictures = page, url.rstrip("/"), pictures
+        pictures.mkdir(parents=True, exist_ok=True)
+
+    def open_form(self, flow):
+        """Deployments, the form's line, Run, Custom run."""
+        page = self.page
+        page.goto(f"{self.url}/deployments")
+        # The name of a flow may be the beginning of another one's.
+        line = page.locator("tr").filter(has=page.get_by_text(flow, exact=True)).filter(has_text="by-hand").first
+        line.get_by_role("link", name="by-hand").click()
+        page.get_by_role("button", name="Run", exact=True).click()
+        page.get_by_text("Custom run", exact=True).click()
+
+    def field(self, name):
+        label = self.page.locator(".schema-form-property__label", has_text=re.compile(rf"^{name}( |$)"))
+        return self.page.locator(".schema-form-property").filter(has=label)
+
+    def write(self, name, text):
+        self.field(name).locator("textarea").fill(text)
+
+    def choose(self, name, phrase):
+        self.field(name).locator(".p-select-button__control").focus()
+        self.page.keyboard.press("Space")
+        self.page.get_by_text(phrase, exact=True).last.click()
+        expect(self.field(name)).to_contain_text(phrase)
+
+    def submit(self, wanted):
+        """Send the form, go to its run, and wait for its end; return what the run's page says."""
+        page = self.page
+        page.get_by_role("button", name="Submit").click()
+        # The note that offers the way there slides through the window: no aim holds still long enough for a real click.
+        page.locator("button", has_text="View run").first.dispatch_event("click")
+        badge = page.locator("[class*=state-badge]").filter(has_text=re.compile("Completed|Failed|Crashed")).first
+        badge.wait_for()
+        expect(badge).to_have_text(wanted)
+        return page.locator("body").inner_text()
+
+    def picture(self, name):
+        self.page.screenshot(path=self.pictures / f"{name}.png")
