@@ -61,16 +61,6 @@ def seal_arrival(vault: Vault, name: str, raw: bytes, received_at: datetime) -> 
     return vault.seal(received_at.isoformat().encode() + b"\n" + raw, _place(name))
 
 
-def take_in_events(services: Services, run: Run) -> list[str]:
-    """Take in what waits in the spool and return the references of the bookings that it is about.
-
-    The caller judges them again (a no-op where nothing new is known). Nothing waits where there is no web part.
-    """
-    if services.spool is None:
-        return []
-    return drain(services, run, EventSpool(services.spool)).references
-
-
 def drain(
     services: Services, run: Run, spool: EventSpool, then: Callable[[Sequence[str]], object] | None = None
 ) -> DrainReport:

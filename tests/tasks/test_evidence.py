@@ -9,9 +9,9 @@ from sqlalchemy.exc import OperationalError
 from madoguchi.domain.evidence import EvidenceKind
 from madoguchi.store.evidence import evidence_of, newest_event_at
 from madoguchi.store.models import Audit, Evidence, ZoomEventRecord
-from tasks.evidence import drain, take_in_events
+from tasks.evidence import drain
 from tests.webhook_help import JOINED, MEETING, START, add_meeting, event, minutes, put, world_with_meeting
-from tests.world import AS_OF, World
+from tests.world import AS_OF
 
 PERSONAL = ("架空", "nanami", "example.jp", "オンライン相談")
 
@@ -28,7 +28,7 @@ def test_an_event_becomes_evidence_of_its_booking_and_its_body_is_kept_sealed(da
     world, reference, spool = world_with_meeting(database, tmp_path)
     raw = event(at=minutes(2))
     put(world, spool, raw)
-    assert take_in_events(world.services, world.run()) == [reference]
+    assert drain(world.services, world.run(), spool).references == [reference]
     [piece], [kept] = world.rows(Evidence), world.rows(ZoomEventRecord)
     assert (piece.kind, piece.source, piece.revision) == ("guest_joined", "webhook", 1)
     assert (piece.happened_at, piece.recorded_at, piece.actor) == (minutes(2), world.clock.now, "test")
@@ -39,7 +39,7 @@ def test_an_event_becomes_evidence_of_its_booking_and_its_body_is_kept_sealed(da
         [known] = evidence_of(session, [(piece.booking_id, 1)])[piece.booking_id]
     assert known.kind is EvidenceKind.GUEST_JOINED
     assert spool.waiting(10) == []
-    assert take_in_events(world.services, world.run()) == []
+    assert drain(world.services, world.run(), spool).references == []
 
 
 def test_no_name_and_no_address_leaves_the_sealed_body(database, tmp_path):
@@ -169,8 +169,3 @@ def test_two_that_take_in_at_once_do_no_harm(database, tmp_path):
     assert sum(report.new for report in reports) == world.count(Evidence) == world.count(ZoomEventRecord) == 450
     assert spool.waiting(10) == []
     assert spool.count_aside() == 0
-
-
-def test_without_a_web_part_nothing_waits(database):
-    world = World(database)
-    assert take_in_events(world.services, world.run()) == []
