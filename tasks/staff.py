@@ -118,6 +118,15 @@ def request_of(session: Session, office: str, reference: str) -> BookingRequest:
     raise Refused(f"{normal} という申込みは見つかりません。番号を確かめてください。")
 
 
+def names_request(session: Session, office: str, reference: str) -> bool:
+    """Tell whether what was typed is the reference of an application; anything else is to be looked up as a booking."""
+    try:
+        normal = normalise_reference(reference)
+    except ValueError:
+        return False
+    return store.request_by_reference(session, office, normal) is not None
+
+
 def _normal(reference: str, called: str, example: str) -> str:
     # What was typed is not repeated: it may be anything, a name too.
     try:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from madoguchi.domain.lifecycle import BookingStatus, RequestStatus
+from madoguchi.domain.message import MessageStatus
 from madoguchi.domain.office import JST
 
 CancelReason: TypeAlias = Literal[
@@ -91,6 +92,120 @@ _FOR_APPROVAL = frozenset(
 Tell: TypeAlias = Literal["メールで知らせる", "電話で知らせた"]
 TELLS: Final[Mapping[str, str]] = MappingProxyType({"メールで知らせる": "mail", "電話で知らせた": "telephone"})
 
+Channel: TypeAlias = Literal["電話", "留守番電話", "メール", "窓口", "その他"]
+CHANNELS: Final[Mapping[str, str]] = MappingProxyType(
+    {"電話": "telephone", "留守番電話": "voicemail", "メール": "mail", "窓口": "counter", "その他": "other"}
+)
+
+About: TypeAlias = Literal[
+    "遅れる", "つながらない", "取り消したい", "参加方法を伝えた", "お知らせの内容を電話で伝えた", "その他"
+]
+WANTS_TO_CANCEL: Final = "wants_to_cancel"
+LINK_TOLD: Final = "link_told"
+NOTICE_TOLD: Final = "notice_told"
+"""Staff called the client: says nothing about the session, it closes what waited for that call."""
+ABOUTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "遅れる": "late",
+        "つながらない": "cannot_connect",
+        "取り消したい": WANTS_TO_CANCEL,
+        "参加方法を伝えた": LINK_TOLD,
+        "お知らせの内容を電話で伝えた": NOTICE_TOLD,
+        "その他": "other",
+    }
+)
+
+Seen: TypeAlias = Literal["来談者が参加した", "来談者が来ていない"]
+SEEN: Final[Mapping[str, str]] = MappingProxyType(
+    {"来談者が参加した": "client_seen", "来談者が来ていない": "client_not_seen"}
+)
+
+Attendance: TypeAlias = Literal["参加した", "連絡があった", "無断欠席（第6条(3)）", "窓口側の事情", "不明のまま"]
+ATTENDANCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "参加した": "attended",
+        "連絡があった": "contacted",
+        "無断欠席（第6条(3)）": "no_show",
+        "窓口側の事情": "office_fault",
+        "不明のまま": "undetermined",
+    }
+)
+AttendanceReason: TypeAlias = Literal[
+    "担当者に確かめた",
+    "ご本人に確かめた",
+    "連絡の記録を確かめた",
+    "Zoomの記録を確かめた",
+    "窓口の担当者や機器の都合",
+    "Zoomや通信の障害",
+    "やむを得ない事情があった",
+    "確かめられなかった",
+    "その他",
+]
+ATTENDANCE_REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "担当者に確かめた": "ASKED_COUNSELLOR",
+        "ご本人に確かめた": "ASKED_CLIENT",
+        "連絡の記録を確かめた": "CHECKED_CONTACTS",
+        "Zoomの記録を確かめた": "CHECKED_ZOOM",
+        "窓口の担当者や機器の都合": "OFFICE_TROUBLE",
+        "Zoomや通信の障害": "TECHNICAL",
+        "やむを得ない事情があった": "SPECIAL_CASE",
+        "確かめられなかった": "COULD_NOT_CHECK",
+        "その他": "OTHER",
+    }
+)
+_EXCUSES: Final = frozenset({"OFFICE_TROUBLE", "TECHNICAL", "SPECIAL_CASE", "COULD_NOT_CHECK"})
+
+Restricting: TypeAlias = Literal["制限する", "解除する"]
+RESTRICTING: Final[Mapping[str, str]] = MappingProxyType({"制限する": "restrict", "解除する": "lift"})
+
+Ground: TypeAlias = Literal["第6条(3)", "第12条(1)", "その他"]
+GROUNDS: Final[Mapping[str, str]] = MappingProxyType(
+    {"第6条(3)": "ART_6_3", "第12条(1)": "ART_12_1", "その他": "OTHER"}
+)
+RestrictionReason: TypeAlias = Literal[
+    "連絡のない不参加が重なった",
+    "脅迫や暴言があった",
+    "就職以外の目的の利用",
+    "ほかの方への妨げ",
+    "事情を確かめた",
+    "ご本人と話し合った",
+    "決定に誤りがあった",
+    "期間を待たずに終える",
+    "その他",
+]
+RESTRICTION_REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "連絡のない不参加が重なった": "REPEATED_NO_SHOW",
+        "脅迫や暴言があった": "THREAT_OR_ABUSE",
+        "就職以外の目的の利用": "OTHER_PURPOSE",
+        "ほかの方への妨げ": "DISRUPTION",
+        "事情を確かめた": "CIRCUMSTANCES_CHECKED",
+        "ご本人と話し合った": "AGREED_WITH_CLIENT",
+        "決定に誤りがあった": "WRONG_DECISION",
+        "期間を待たずに終える": "ENDED_EARLY",
+        "その他": "OTHER",
+    }
+)
+_FOR_RESTRICTING: Final = frozenset({"REPEATED_NO_SHOW", "THREAT_OR_ABUSE", "OTHER_PURPOSE", "DISRUPTION"})
+
+MessageOutcome: TypeAlias = Literal["届いていた", "もう一度送る", "電話で伝えた"]
+MESSAGE_OUTCOMES: Final[Mapping[str, str]] = MappingProxyType(
+    {"届いていた": "arrived", "もう一度送る": "send_again", "電話で伝えた": "told"}
+)
+
+MESSAGE_WORDS: Final[Mapping[MessageStatus, str]] = MappingProxyType(
+    {
+        MessageStatus.QUEUED: "これから送る予定",
+        MessageStatus.SENDING: "送信の途中",
+        MessageStatus.SENT: "送信済み",
+        MessageStatus.RETRYING: "もう一度送る予定",
+        MessageStatus.FAILED: "送れなかったもの",
+        MessageStatus.UNCERTAIN: "届いたか分からないもの",
+        MessageStatus.SUPPRESSED: "送らないことにしたもの",
+        MessageStatus.MISSED: "時刻を過ぎて送らなかったもの",
+    }
+)
 BOOKING_WORDS: Final[Mapping[BookingStatus, str]] = MappingProxyType(
     {
         BookingStatus.HELD: "確定の準備中",
@@ -125,6 +240,16 @@ REQUEST_WORDS: Final[Mapping[RequestStatus, str]] = MappingProxyType(
 def fits(decision: str, reason: str) -> bool:
     """Tell whether a reason (code) can be the reason of a decision (`approve` or `decline`)."""
     return reason == "OTHER" or (reason in _FOR_APPROVAL) == (decision == "approve")
+
+
+def fits_attendance(verdict: str, reason: str) -> bool:
+    """Tell whether a reason (code) can be the reason of a verdict: an excuse is none for a no-show (Art. 6(3))."""
+    return verdict != "no_show" or reason not in _EXCUSES
+
+
+def fits_restriction(action: str, reason: str) -> bool:
+    """Tell whether a reason (code) can be the reason to `restrict` or to `lift`."""
+    return reason == "OTHER" or (reason in _FOR_RESTRICTING) == (action == "restrict")
 
 
 def moment_ja(moment: datetime) -> str:
