@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,10 +16,12 @@ from madoguchi.domain.application import REASONS, Application, Flag, Outcome, Re
 from madoguchi.domain.intake import Resolution
 from madoguchi.domain.lifecycle import REQUEST_ARROWS, RequestStatus
 from madoguchi.domain.message import IncompleteContext, MailKind, MissingPart
+from madoguchi.domain.standing import standing
 from madoguchi.store import intake as store
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.models import Consent, StaffTask
 from madoguchi.store.outbox import NewMessage, pin_template, queue_messages
+from madoguchi.store.restrictions import pasts_of
 from madoguchi.store.runs import close_staff_tasks
 from madoguchi.store.terms import SERVICE_TERMS, ZOOM_TERMS, in_force_at, versions_of
 from madoguchi.store.transitions import move_request
@@ -64,6 +66,51 @@ class _Judged:
     application: Application
     findings: Sequence[Reason]
     flags: frozenset[str]
+
+
+def by_standing(
+    services: Services, run: Run, session: Session, rows: Sequence[tuple[Any, Resolution]]
+) -> list[tuple[Any, Resolution]]:
+    """Let a person decide about accepted rows of people who are restricted or were absent repeatedly (Art. 6(3)).
+
+    Never a refusal, and nobody else's row changes. Asks the record only about people whom it knows: two queries for
+    each 500 of them.
+    """
+    accepted = [row for row, found in rows if found.outcome == Outcome.ACCEPT and row.number_index]
+    people = store.clients_by_number(session, services.office.code, [bytes(row.number_index) for row in accepted])
+    pasts = pasts_of(session, services.office.code, people.values())
+    if not pasts:
+        return list(rows)
+    policy = services.office.standing
+    reasons: dict[bytes, Reason] = {}
+    for number, client_id in people.items():
+        if client_id in pasts:
+            past = pasts[client_id]
+            found = standing(
+                past.no_show_days,
+                past.restrictions,
+                as_of=run.as_of,
+                counts_for_days=policy.counts_for_days,
+                review_after=policy.review_after,
+            )
+            if found.reason:
+                reasons[number] = Reason(found.reason)
+    accepted_ids = {row.id for row in accepted}
+    return [
+        (row, _to_staff(resolution, reasons[bytes(row.number_index)]))
+        if row.id in accepted_ids and bytes(row.number_index) in reasons
+        else (row, resolution)
+        for row, resolution in rows
+    ]
+
+
+def _to_staff(resolution: Resolution, reason: Reason) -> Resolution:
+    """Return a resolution for staff instead; a waiting request that it would have replaced waits on beside it."""
+    changed = replace(resolution, outcome=Outcome.NEEDS_REVIEW, reason=reason)
+    if Flag.REPLACES_WAITING not in resolution.flags:
+        return changed
+    flags = resolution.flags - {Flag.REPLACES_WAITING} | {Flag.RELATED_WAITING}
+    return replace(changed, flags=flags, supersedes=())
 
 
 def settle_rows(

@@ -65,6 +65,9 @@ class Reason(StrEnum):
     CHANGE_REQUEST = "CHANGE_REQUEST"
     BEYOND_HORIZON = "BEYOND_HORIZON"
     REGISTRATION_CONFLICT = "REGISTRATION_CONFLICT"
+    RESTRICTED = "RESTRICTED"
+    """Found when everything else is in order: what is known of the person, never of the row. So is the next."""
+    REPEATED_NO_SHOW = "REPEATED_NO_SHOW"
 
 
 class Flag(StrEnum):
@@ -159,6 +162,10 @@ REASONS: Final[Mapping[Reason, ReasonRule]] = MappingProxyType(
         Reason.CHANGE_REQUEST: _staff("同じ方の別の申込みがあります(変更か追加かを確かめてください)", "6(3)"),
         Reason.BEYOND_HORIZON: _staff("受け付けている期間より先の日付です"),
         Reason.REGISTRATION_CONFLICT: _staff("未登録と回答されていますが、求職番号が書かれています", "2(1)"),
+        Reason.RESTRICTED: _staff("利用の制限が記録されている方です。経緯を見て判断してください", "6(3), 12(1)"),
+        Reason.REPEATED_NO_SHOW: _staff(
+            "連絡なく不参加だったことが重なっている方です。経緯を見て判断してください", "6(3)"
+        ),
     }
 )
 """Every reason with its consequence. Wording for staff; applicants get mails of their own."""
