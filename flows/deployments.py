@@ -169,6 +169,61 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             tags=("office", "by-hand"),
             collision="ENQUEUE",
         ),
+        DeploymentEntry(
+            flow="record-contact",
+            name="by-hand",
+            entrypoint="flows/record_contact.py:record_contact",
+            description=(
+                "お電話・留守番電話・メールなどでご連絡を受けたとき、お電話でお伝えしたときに使います。"
+                "受けた時刻を入れます。後から入れても、開始から10分までのご連絡なら出欠に反映します。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="check-in",
+            name="by-hand",
+            entrypoint="flows/check_in.py:check_in",
+            description=(
+                "面談の担当者が、来談された方がいるかどうかを記録するときに使います。"
+                "開始の30分前から、その日のうちに使えます。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="settle-attendance",
+            name="by-hand",
+            entrypoint="flows/settle_attendance.py:settle_attendance",
+            description=(
+                "出欠が自動で決まらなかったとき、「連絡なく不参加」を職員が確かめたとき、"
+                "決まった出欠を直すときに使います。開始から10分を過ぎてから使えます。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="set-restriction",
+            name="by-hand",
+            entrypoint="flows/set_restriction.py:set_restriction",
+            description=(
+                "今後の利用をお断りする決定と、その解除を記録するときに使います。"
+                "この方の次の申込みは職員の確認待ちになります。ご本人へのお知らせは送りません。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="settle-message",
+            name="by-hand",
+            entrypoint="flows/settle_message.py:settle_message",
+            description=(
+                "届いたか分からないお知らせや、送れなかったお知らせについて、"
+                "届いていた・もう一度送る・電話で伝えた、のどれかを決めるときに使います。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
     )
 
 
