@@ -63,7 +63,8 @@ class Facts:
 
     `contradicted`: the counsellor says that nobody came, after somebody was seen to come in time. `let_in_late` and
     `found_late`: joined, or was seen, after the limit, and the counsellor does not deny it afterwards.
-    `got_in`: somebody was inside the meeting, at whatever time; behind a waiting room nobody is who was not let in.
+    `got_in`: somebody was inside the meeting, at whatever time (behind a waiting room nobody is who was not let in), or
+    perhaps: was at the door still when the host came after the limit.
     `would_have_noticed`: an arrival would be known, because Zoom reports on this meeting or somebody looked.
     `zoom_down`: while the session was to be held; `zoom_down_at_limit`: found so in time to say something about it.
     """
@@ -139,7 +140,7 @@ def read_facts(start: datetime, limit: datetime, evidence: Sequence[Evidence]) -
     host = _host(record)
     return Facts(
         host=host,
-        got_in=any(_reaches(gone, start - SAME_VISIT) for _, gone in inside),
+        got_in=any(_reaches(gone, start - SAME_VISIT) for _, gone in inside) or _met_at_the_door(record, waiting),
         joined_in_time=any(_in_time(span, record) for span in inside),
         let_in_late=_stands(joined_late, denied),
         found_late=_stands(seen_late, denied),
@@ -171,6 +172,12 @@ def _reaches(until: datetime | None, moment: datetime) -> bool:
 
 def _in_time(span: Span, record: _Record) -> bool:
     return span[0] <= record.limit and _reaches(span[1], record.start)
+
+
+def _met_at_the_door(record: _Record, waiting: list[Span]) -> bool:
+    started = _started_after_limit(record)
+    opened = [*_running_after_limit(record, started), *([started] if started else [])]
+    return bool(opened) and any(_in_time(span, record) and _reaches(span[1], min(opened)) for span in waiting)
 
 
 def _guest_spans(record: _Record, came: Kind, went: Kind) -> list[Span]:

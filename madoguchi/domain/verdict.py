@@ -191,6 +191,8 @@ def _came_to_whom(facts: Facts) -> tuple[VerdictReason, ...]:
     reasons = [_R.GUEST_CAME_HOST_UNKNOWN]
     if facts.joined_in_time and facts.host.was_not_there:
         reasons.append(_R.CONTRADICTION)
+    elif facts.host.opened_after_limit:
+        reasons.append(_R.HOST_LATE)
     if facts.zoom_down:
         reasons.append(_R.ZOOM_DOWN)
     return tuple(reasons)
