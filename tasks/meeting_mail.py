@@ -13,7 +13,7 @@ from madoguchi.domain.message import ConfirmedContext, MailContext, MailKind
 from madoguchi.domain.session_mails import ChangedContext
 from madoguchi.store.audit import Act
 from madoguchi.store.models import Booking, BookingRequest
-from madoguchi.store.outbox import NewMessage, queue_messages
+from madoguchi.store.outbox import NewMessage, has_left, queue_messages
 from madoguchi.store.runs import open_staff_task
 from tasks.scheduling import application_of
 from tasks.settling import CALL_APPLICANT, mailable, pin_templates
@@ -60,6 +60,8 @@ def tell_access(
     request = session.get_one(BookingRequest, booking.request_id)
     application = application_of(services, request)
     flags = frozenset(request.flags)
+    # Moved before its confirmation left: the change alone would not say what it costs, what is needed, and the terms.
+    is_first = is_first or not has_left(session, booking.id, ACCESS_KINDS)
     kind = MailKind.CONFIRMED if is_first else MailKind.CHANGED
     if not mailable(application, flags):
         open_staff_task(session, act, CALL_APPLICANT, booking.reference, kind.name)

@@ -49,13 +49,11 @@ def form_name(flow: str) -> str:
     return name
 
 
-def ask(summary: Summary, step: Callable[..., Done], *arguments: Any) -> Done | Refused | None:
+def ask(summary: Summary, step: Callable[..., Done | Refused], *arguments: Any) -> Done | Refused | None:
     """Run the step that does what the form asks; its refusal is an answer, None means that it broke off."""
     try:
         with untagged():
             return step(*arguments)
-    except Refused as refused:
-        return refused
     except StepError as error:
         summary.lacking(Shortfall(1, "step", "steps", "broke off", [(str(getattr(step, "name", step)), str(error))]))
         return None

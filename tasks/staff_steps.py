@@ -23,7 +23,7 @@ P = ParamSpec("P")
 log = logging.getLogger(__name__)
 
 
-def answered(function: Callable[P, Done]) -> Callable[P, Done | Refused]:
+def answered(function: Callable[P, Done | Refused]) -> Callable[P, Done | Refused]:
     """Let a step return its refusal instead of raising it."""
 
     @functools.wraps(function)

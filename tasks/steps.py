@@ -23,7 +23,6 @@ from madoguchi.store.database import DatabaseUnreachable
 from madoguchi.store.terms import NoTermsInForce
 from madoguchi.store.vault import VaultError
 from tasks import delivery, inbox, meetings, scheduling
-from tasks.staff import Refused
 from tasks.wiring import Run, SettingsError, services
 
 P = ParamSpec("P")
@@ -49,13 +48,13 @@ class StepError(Exception):
 
 
 def codes_only(function: Callable[P, T]) -> Callable[P, T]:
-    """Let an unexpected exception out as a StepError without its text and its cause; Refused is a result, not that."""
+    """Let an unexpected exception out as a StepError without its text and its cause."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
-        except (StepError, Refused):
+        except StepError:
             raise
         except _SPEAKING as error:
             log.error("%s: %s", type(error).__name__, error)  # noqa: TRY400 — the text says all

@@ -126,6 +126,7 @@ def _summary(record: RunRecord) -> dict[str, Any]:
         "flow": record.flow,
         "as_of": record.as_of.astimezone(JST).isoformat(),
         "state": record.state,
+        "message": record.message,
         "counts": record.counts,
         "incomplete": record.incomplete,
     }
@@ -137,5 +138,5 @@ def _print(summary: dict[str, Any], message: str) -> None:
     for name, count in summary["counts"].items():
         if count:
             print(f"  {name:<20} {count}")
-    if summary["incomplete"]:
+    if summary["incomplete"] or message not in {"", "Complete"}:
         print(f"  {message}")

@@ -310,3 +310,19 @@ def unsent_due(session: Session, office: str, as_of: datetime) -> list[Row[Any]]
             .order_by(OutboxMessage.due_at, OutboxMessage.id)
         )
     )
+
+
+def has_left(session: Session, booking_id: str, kinds: Sequence[MailKind]) -> bool:
+    """Tell whether a mail of these kinds about a booking, in any revision, has left or may have left."""
+    left = (MessageStatus.SENT.value, MessageStatus.SENDING.value, MessageStatus.UNCERTAIN.value)
+    return bool(
+        session.scalar(
+            select(OutboxMessage.id)
+            .where(
+                OutboxMessage.booking_id == booking_id,
+                OutboxMessage.kind.in_([kind.value for kind in kinds]),
+                OutboxMessage.status.in_(left),
+            )
+            .limit(1)
+        )
+    )

@@ -15,6 +15,8 @@ from madoguchi.store.models import Audit, Booking, BookingRequest, Meeting, Occu
 from madoguchi.store.runs import open_staff_task
 from tasks.booking_mail import Telling, tell
 from tasks.delivery import FAILED_MESSAGE
+from tasks.meetings import create_meetings
+from tasks.scheduling import schedule_requests
 from tasks.settling import CALL_APPLICANT
 from tasks.staff import Refused
 from tests.sandbox.zoom_help import order
@@ -351,6 +353,20 @@ def test_report_3_a_session_moved_twice_is_told_of_the_last_time_and_has_one_mee
     assert live_at_zoom(world) == ["2026-09-25T05:00:00Z"]
     assert [world.context(message)["start"] for message in world.messages("changed")] == ["2026-09-25T14:00:00+09:00"]
     assert [meeting.status for meeting in world.meetings()].count("verified") == 1
+
+
+def test_who_was_never_told_of_the_first_time_gets_the_whole_confirmation_and_not_a_change(world):
+    asked = world.ask(f"{THU} 11:00")
+    schedule_requests(world.services, world.run())
+    create_meetings(world.services, world.run())
+    reference = world.active(asked).reference
+    move(world, reference, jst(f"{FRI} 11:00"))
+    after(world)
+    assert [(m.status, m.revision) for m in sorted(world.messages("confirmed"), key=lambda m: m.revision)] == [
+        ("suppressed", 1),
+        ("sent", 2),
+    ]
+    assert world.messages("changed") == []
 
 
 def test_a_session_moved_there_and_back_is_moved_three_times_not_taken_for_a_repetition(world):
