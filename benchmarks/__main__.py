@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-BENCHMARKS = ("bench_intake", "bench_requests", "bench_delivery", "bench_scheduling")
+BENCHMARKS = ("bench_intake", "bench_requests", "bench_delivery", "bench_scheduling", "bench_sweep")
 
 
 def main() -> int:
