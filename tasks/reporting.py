@@ -17,6 +17,7 @@ from madoguchi.domain.application import REASONS, Outcome, Reason
 from madoguchi.domain.office import JST
 from madoguchi.domain.verdict import reason_ja
 from madoguchi.store.runs import open_tasks
+from tasks.day_list import day_list_markdown
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE, DeliveryReport
 from tasks.inbox import InboxReport
 from tasks.meeting_removal import ZOOM_DIFFERS, ZOOM_DRIFT, RemovalReport
@@ -61,6 +62,7 @@ _TASKS_JA = {
     EVIDENCE_AFTER_VERDICT: "出欠を決めた後に分かったこと",
 }
 _LISTED = 100
+_OF_THE_DAY = frozenset({"send-reminders", "sweep-no-shows", "reconcile-zoom"})
 
 T = TypeVar("T")
 
@@ -85,9 +87,18 @@ async def finish(run: Run, summary: Summary, markdown: str) -> State[Any]:
     """Record the end, publish the artifact and return the final state: Failed while anything that was due is undone."""
     record_end(services(), run, summary)
     await acreate_markdown_artifact(key=run.flow, markdown=markdown, description=summary.sentence())
+    if run.flow in _OF_THE_DAY:
+        await publish_day_list(run)
     if summary.is_complete:
         return Completed(message=_short(summary))
     return Failed(message=summary.sentence())
+
+
+async def publish_day_list(run: Run) -> None:
+    """Publish today's sessions and what waits for a person as the artifact `day-list`, without personal data."""
+    wired = services()
+    markdown = day_list_markdown(wired, run.at(wired.clock()))
+    await acreate_markdown_artifact(key="day-list", markdown=markdown, description="今日の一覧")
 
 
 def _short(summary: Summary) -> str:
