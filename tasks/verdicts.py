@@ -99,10 +99,12 @@ def judge_due(services: Services, run: Run) -> SweepReport:
 
     _in_batches(due, lambda items: batch(items, wait=False), report.incomplete)
     failed = {reference for reference, _ in report.incomplete}
-    # What another runner had locked: wait for it, and judge what it gave up.
+    # What another runner had locked: wait for it, and judge what it gave up. One by one: who holds nothing while
+    # waiting cannot be in a deadlock.
     ours = set(due)
-    left = [item for item in _due(services, before) if item in ours and item[1] not in failed]
-    _in_batches(left, lambda items: batch(items, wait=True), report.incomplete)
+    for item in _due(services, before):
+        if item in ours and item[1] not in failed:
+            _robustly([item], lambda items: batch(items, wait=True), report.incomplete)
     return report
 
 
@@ -187,16 +189,16 @@ def _robustly(
     for last_try in (False, True):
         try:
             work(items)
-        except OperationalError:
-            # A deadlock that the database broke up is worth another try; a database that is away says nothing of them.
-            if last_try:
-                raise
-            continue
-        except Exception as error:  # noqa: BLE001 — whatever is wrong with one session must not stop the others
+        except Exception as error:
             if len(items) > 1:
                 for item in items:
                     _robustly([item], work, failed)
                 return
+            if isinstance(error, OperationalError):
+                # A deadlock that was broken up is worth another try; a database that is away says nothing of sessions.
+                if last_try:
+                    raise
+                continue
             code = type(error).__name__
             log.error("%s cannot be judged: %s", items[0][1], code)  # noqa: TRY400 — its text may quote a person
             failed.append((items[0][1], code))

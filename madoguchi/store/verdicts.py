@@ -24,6 +24,7 @@ from madoguchi.store.types import new_id
 _AT_ONCE = 500
 _LEFT = frozenset({MessageStatus.SENDING, MessageStatus.SENT, MessageStatus.UNCERTAIN})
 _UNSENT = frozenset({MessageStatus.QUEUED, MessageStatus.RETRYING})
+_SETTLED = frozenset(status.value for status in SETTLED_BOOKINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +75,15 @@ def lock_due(session: Session, ids: Sequence[str], *, wait: bool) -> list[Bookin
 
 def lock_settled(session: Session, office: str, references: Sequence[str]) -> list[Booking]:
     """Return those of the bookings that have a verdict, read anew and locked; in the order of their ids."""
-    return list(
-        session.scalars(
-            select(Booking)
-            .where(
-                Booking.office == office,
-                Booking.reference.in_(references),
-                Booking.status.in_([status.value for status in SETTLED_BOOKINGS]),
-            )
-            .order_by(Booking.id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
+    found = session.scalars(
+        select(Booking)
+        .where(Booking.office == office, Booking.reference.in_(references))
+        .order_by(Booking.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
+    # Not part of the query: one whose first verdict another runner is just committing would not be waited for.
+    return [booking for booking in found if booking.status in _SETTLED]
 
 
 def meetings_of(session: Session, bookings: Sequence[tuple[str, int]]) -> dict[str, tuple[str, str]]:

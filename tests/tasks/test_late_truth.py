@@ -264,6 +264,43 @@ def test_many_who_learn_the_same_at_once_correct_it_once(world):
     assert [len(world.verdicts(reference)) for reference in references] == [2] * 8
 
 
+class WaitingVault:
+    """Waits at the first mail that is sealed, in the middle of a transaction, until it may go on."""
+
+    def __init__(self, vault):
+        self._vault, self.inside, self.go = vault, threading.Event(), threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._vault, name)
+
+    def seal_json(self, *arguments):
+        self.inside.set()
+        assert self.go.wait(20)
+        return self._vault.seal_json(*arguments)
+
+
+def test_truth_that_comes_while_the_verdict_is_being_committed_is_not_lost(world):
+    reference = world.session(*NOBODY)
+    vault = WaitingVault(world.services.vault)
+    sweeping = threading.Thread(target=lambda: world.sweep(services=replace(world.services, vault=vault)))
+    changes = []
+
+    def learn():
+        world.learn(reference, SEEN)
+        changes.extend(world.reconsider(reference, at=minute(11)))
+
+    learning = threading.Thread(target=learn)
+    sweeping.start()
+    assert vault.inside.wait(20)
+    learning.start()
+    learning.join(0.3)
+    vault.go.set()
+    for thread in (sweeping, learning):
+        thread.join(20)
+    assert changes == [(reference, "no_show", "attended")]
+    assert world.mails(reference) == [("no_show", "suppressed", VERDICT_CHANGED)]
+
+
 def test_a_session_that_cannot_be_judged_again_is_asked_of_staff_and_stops_no_other(world):
     references = [world.session(*NOBODY) for _ in range(3)]
     world.sweep()

@@ -236,7 +236,8 @@ def test_report_11_a_booking_made_inside_the_reminders_window_owes_none(world):
 
 
 NOT_ABSENT = [
-    pytest.param(((Kind.GUEST_JOINED, 1, Source.WEBHOOK), *SHUT), "office_fault", id="host not logged in"),
+    pytest.param(((Kind.GUEST_WAITING, 1, Source.WEBHOOK), *SHUT), "office_fault", id="host not logged in"),
+    pytest.param(((Kind.GUEST_JOINED, 1, Source.WEBHOOK), *SHUT), "contacted", id="inside, and Zoom says not started"),
     pytest.param(((Kind.GUEST_JOINED, 1, Source.WEBHOOK),), "contacted", id="a colleague stood in without the host"),
     pytest.param(((Kind.MEETING_STARTED, 9, Source.STATUS),), "undetermined", id="no webhook ever came"),
     pytest.param(NOTHING, "undetermined", id="nothing is known"),
