@@ -23,8 +23,13 @@ FLOWS = (
     "move-booking",
     "decide-request",
     "book-in-session",
+    "record-contact",
+    "check-in",
+    "settle-attendance",
+    "set-restriction",
+    "settle-message",
 )
-LISTS = ("requests", "bookings", "meetings", "messages")
+LISTS = ("requests", "bookings", "meetings", "messages", "tasks", "verdicts", "evidence")
 
 _MODULES = {"list": "lists", "show": "lists", "migrate": "keys"}
 
@@ -80,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--status")
     listing.add_argument("--json", action="store_true")
 
-    show = commands.add_parser("show", help="one request, booking or message with personal data; leaves an audit row")
+    show = commands.add_parser(
+        "show", help="one request, booking, message or restriction with personal data; leaves an audit row"
+    )
     show.add_argument("reference")
     show.add_argument("--json", action="store_true")
 

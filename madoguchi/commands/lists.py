@@ -28,14 +28,14 @@ def list_rows(settings: Settings, kind: str, day: date | None, status: str | Non
 
 
 def show(settings: Settings, reference: str, *, as_json: bool) -> int:
-    """Print one request, booking or message with personal data; the look is kept in the audit."""
+    """Print one request, booking, message or restriction with personal data; the look is kept in the audit."""
     services = build_services(settings)
     now = real_clock()
     act = Act(services.office.code, f"cli:{getpass.getuser()}", None, now, now)
     with services.database.write() as session:
-        found = listing.show(session, services.vault, _reference(reference), act)
+        found = listing.show(session, services.vault, _reference(reference), act, services.office.standing)
     if found is None:
-        print(f"madoguchi show: {reference}: no such request, booking or message", file=sys.stderr)
+        print(f"madoguchi show: {reference}: no such request, booking, message or restriction", file=sys.stderr)
         return 1
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
@@ -65,7 +65,9 @@ def _table(rows: list[dict[str, Any]]) -> None:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return ",".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        return ";".join(f"{name}={_cell(item)}" for name, item in value.items()) or "-"
+    return ",".join(_cell(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def _tree(value: Any, indent: str = "") -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS
-from madoguchi.domain.office import JST
+from madoguchi.domain.office import StandingPolicy
+from madoguchi.store import listing_of_the_day as day_lists
 from madoguchi.store.audit import Act, audit_row, write_audit
+from madoguchi.store.listing_of_the_day import iso as iso  # noqa: PLC0414 — asked of this module too
 from madoguchi.store.meetings import live_meeting, meeting_access
 from madoguchi.store.models import (
     Audit,
@@ -21,12 +23,11 @@ from madoguchi.store.models import (
     ExportFile,
     Meeting,
     OutboxMessage,
-    StaffTask,
     TermsVersion,
 )
 from madoguchi.store.vault import Vault
 
-KINDS = ("requests", "bookings", "meetings", "messages")
+KINDS = ("requests", "bookings", "meetings", "messages", *day_lists.KINDS)
 
 
 def listed(
@@ -34,8 +35,14 @@ def listed(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a list. `day` (Asia/Tokyo): submitted, held, due on it; `status`: exactly that one.
 
+    Of tasks: opened on it, `open` or `closed`. Of verdicts: the day of the session, and the verdict. Of evidence: the
+    day on which it happened, and the kind.
+
     Without personal data: references, states, times as ISO 8601 in Japan's offset.
     """
+    if kind in day_lists.KINDS:
+        yield from day_lists.listed(session, office, kind, day, status)
+        return
     statement, shape = {
         "requests": (_requests(office, day, status), _request),
         "bookings": (_bookings(office, day, status), _booking),
@@ -46,15 +53,8 @@ def listed(
         yield shape(row)
 
 
-def _span(column: Any, day: date | None) -> list[Any]:
-    if day is None:
-        return []
-    start = datetime(day.year, day.month, day.day, tzinfo=JST)
-    return [column >= start, column < start + timedelta(days=1)]
-
-
 def _where(statement: Any, column: Any, day: date | None, state: Any, status: str | None) -> Any:
-    conditions = _span(column, day)
+    conditions = day_lists.span(column, day)
     if status:
         conditions.append(state == status)
     return statement.where(*conditions)
@@ -190,16 +190,16 @@ def _message(row: Any) -> dict[str, Any]:
     }
 
 
-def iso(moment: datetime | None) -> str | None:
-    """Return a time as the contract writes it: ISO 8601 with Japan's offset."""
-    return moment.astimezone(JST).isoformat() if moment else None
+def show(
+    session: Session, vault: Vault, reference: str, act: Act, policy: StandingPolicy | None = None
+) -> dict[str, Any] | None:
+    """Return one request, booking, message or restriction, and leave an audit row of having looked.
 
-
-def show(session: Session, vault: Vault, reference: str, act: Act) -> dict[str, Any] | None:
-    """Return one request, booking or message with personal data, and leave an audit row of having looked.
-
+    With personal data, and with everything that explains a verdict or a decision later: evidence with both times,
+    every verdict, the person's other sessions and restrictions. `policy`: by which the person's standing is told.
     None when the reference is nobody's; nothing is recorded then.
     """
+    policy = policy or StandingPolicy()
     request = session.scalar(
         select(BookingRequest).where(BookingRequest.office == act.office, BookingRequest.reference == reference)
     )
@@ -209,15 +209,23 @@ def show(session: Session, vault: Vault, reference: str, act: Act) -> dict[str, 
     )
     if request is not None:
         found, kind = _show_request(session, vault, request), "request"
+        found |= _person(session, act, request.client_id, policy)
     elif booking is not None:
         found, kind = _show_booking(session, vault, booking), "booking"
+        found |= _person(session, act, booking.client_id, policy)
     elif message is not None:
         found, kind = _show_message(session, vault, message), "message"
+    elif restriction := day_lists.restriction(session, act.office, reference):
+        found, kind = restriction, "restriction"
     else:
         return None
     found["history"] = _history(session, act.office, reference)
     write_audit(session, [audit_row(act, kind, reference, "shown")])
     return found
+
+
+def _person(session: Session, act: Act, client_id: str | None, policy: StandingPolicy) -> dict[str, Any]:
+    return {"person": day_lists.person(session, act.office, client_id, act.happened_at, policy) if client_id else None}
 
 
 def _show_request(session: Session, vault: Vault, request: BookingRequest) -> dict[str, Any]:
@@ -232,7 +240,7 @@ def _show_request(session: Session, vault: Vault, request: BookingRequest) -> di
         "findings": values["findings"],
         "application": values["application"],
         "consents": _consents(session, request.id),
-        "staff_tasks": _tasks(session, request.office, request.reference),
+        "staff_tasks": day_lists.tasks_about(session, request.office, [request.reference]),
     }
 
 
@@ -241,16 +249,21 @@ def _show_booking(session: Session, vault: Vault, booking: Booking) -> dict[str,
     request = session.get_one(BookingRequest, booking.request_id)
     values = vault.open_json(request.sealed_values, f"booking_request.sealed_values.{request.id}")
     meeting = live_meeting(session, booking.id)
+    about = _messages(booking.office, None, None).where(OutboxMessage.booking_id == booking.id)
+    messages = [_message(message) for message in session.execute(about)]
     return {
         "kind": "booking",
         **_booking(row),
         "application": values["application"],
         "access": meeting_access(vault, meeting) if meeting else None,
         "consents": _consents(session, request.id),
-        "messages": [_message(m) for m in session.execute(_messages(booking.office, None, None).where(
-            OutboxMessage.booking_id == booking.id))],
-        "staff_tasks": _tasks(session, booking.office, booking.reference),
-    }  # fmt: skip
+        "messages": messages,
+        "verdicts": day_lists.verdicts_about(session, booking.id),
+        "evidence": day_lists.evidence_about(session, booking.id),
+        "staff_tasks": day_lists.tasks_about(
+            session, booking.office, [booking.reference, request.reference, *(m["id"] for m in messages)]
+        ),
+    }
 
 
 def _show_message(session: Session, vault: Vault, message: OutboxMessage) -> dict[str, Any]:
@@ -277,19 +290,6 @@ def _consents(session: Session, request_id: str) -> list[dict[str, Any]]:
             "consented_at": iso(row.consented_at),
         }
         for row in rows
-    ]
-
-
-def _tasks(session: Session, office: str, subject: str) -> list[dict[str, Any]]:
-    rows = session.scalars(select(StaffTask).where(StaffTask.office == office, StaffTask.subject == subject))
-    return [
-        {
-            "kind": task.kind,
-            "reason": task.reason,
-            "opened_at": iso(task.opened_at),
-            "closed_at": iso(task.closed_at),
-        }
-        for task in rows
     ]
 
 
