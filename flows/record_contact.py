@@ -33,8 +33,8 @@ async def record_contact(
     reference: str,
     channel: Annotated[Channel, by_code(CHANNELS)],
     about: Annotated[About, by_code(ABOUTS)],
-    received_at: datetime,
     received_by: ReceivedBy,
+    received_at: datetime | None = None,
     as_of: datetime | None = None,
 ) -> State[Any]:
     """お電話やメールでのご連絡（規約第6条(3)）を記録します。
@@ -48,15 +48,15 @@ async def record_contact(
             電話で伝えた」のときは、申込番号（R- で始まるもの）も使えます。
         channel: どのようにご連絡があったか（または、お伝えしたか）。
         about: ご連絡の内容。こちらから参加方法やお知らせの内容をお伝えしたときも、ここで選びます。
-        received_at: ご連絡を受けた（お伝えした）日時。後から入力するときも、実際の時刻を入れてください。
-            留守番電話やメールは、残された時刻、届いた時刻を入れます。
         received_by: ご連絡を受けた職員の職員番号か名字。記録に残ります。お客さまのお名前や電話番号は
             入れないでください。
+        received_at: ご連絡を受けた（お伝えした）日時。空のときは今です。後から入力するときは、必ず実際の時刻を
+            入れてください。留守番電話やメールは、残された時刻、届いた時刻を入れます。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
     """
     run = begin("record-contact", as_of, flow_run.id)
     summary = Summary()
-    done = ask(summary, staff_steps.record_contact, run, Contact(reference, channel, about, received_at, received_by))
+    done = ask(summary, staff_steps.record_contact, run, Contact(reference, channel, about, received_by, received_at))
     if isinstance(done, Refused):
         return await refuse(run, _TITLE, done)
     removed = attempt(summary, day_steps.remove_meetings, RemovalReport(), run)

@@ -59,13 +59,13 @@ _WAS_JUDGED: Final = frozenset({BookingStatus.CONFIRMED, *SETTLED_BOOKINGS})
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """The form `record-contact` as it was filled in: phrases of `CHANNELS` and `ABOUTS`."""
+    """The form `record-contact` as it was filled in: phrases of `CHANNELS` and `ABOUTS`; `received_at` None: now."""
 
     reference: str
     channel: str
     about: str
-    received_at: datetime
     received_by: str
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +105,10 @@ def record_contact(services: Services, run: Run, form: Contact) -> Done:
         booking = booking_of(session, act.office, form.reference)
         _require_known(session, act, booking, "連絡を記録できません")
         _require_after_booking(act, booking)
-        channel, is_link = CHANNELS[form.channel], about == LINK_TOLD
-        kind = EvidenceKind.LINK_TOLD if is_link else EvidenceKind.CONTACT
-        new = add_evidence(
-            session,
-            act,
-            [
-                NewEvidence(
-                    booking.id,
-                    booking.revision,
-                    kind,
-                    EvidenceSource.STAFF,
-                    act.happened_at,
-                    f"staff:{booking.id}:{channel}:{about}:{act.happened_at.astimezone(UTC):%Y%m%dT%H%M%S.%f}",
-                    {"channel": channel, "about": about},
-                )
-            ],
-        )
-        if is_link:
+        new = add_evidence(session, act, [_contact(act, booking, form)])
+        if about == LINK_TOLD:
             _close_calls(session, act_of(services, by), booking.reference, _ABOUT_THE_LINK)
-        reference = booking.reference
+        reference, limit = booking.reference, deadline(booking.start_at)
     told = f"{moment_ja(act.happened_at)}の{form.channel}（{form.about}）"
     said = f"{reference} に、{told}を記録しました。" if new else f"{reference} に、{told}は記録済みです。"
     notes = [] if new else [_SAME]
@@ -132,8 +116,26 @@ def record_contact(services: Services, run: Run, form: Contact) -> Done:
         notes.append(
             "この記録だけでは取り消されません。取り消すときは cancel-booking（予約の取消し）を使ってください。"
         )
+    if form.received_at is None and act.happened_at > limit:
+        notes.append(
+            f"受けた日時が空なので、今のご連絡として記録しました。{moment_ja(limit)}までのご連絡だったときは、"
+            "received_at（受けた日時）にその時刻を入れて、もう一度実行してください。"
+        )
     notes += _judged_again(services, run, reference)
     return Done(reference, said, tuple(notes), again=not new)
+
+
+def _contact(act: Act, booking: Booking, form: Contact) -> NewEvidence:
+    channel, about = CHANNELS[form.channel], ABOUTS[form.about]
+    return NewEvidence(
+        booking.id,
+        booking.revision,
+        EvidenceKind.LINK_TOLD if about == LINK_TOLD else EvidenceKind.CONTACT,
+        EvidenceSource.STAFF,
+        act.happened_at,
+        f"staff:{booking.id}:{channel}:{about}:{_when(act.happened_at, form.received_at)}",
+        {"channel": channel, "about": about},
+    )
 
 
 def _notice_told(services: Services, by: Run, form: Contact) -> Done:
@@ -145,7 +147,10 @@ def _notice_told(services: Services, by: Run, form: Contact) -> Done:
         reference, kind = subject(session, act.office, form.reference).reference, "request" if is_request else "booking"
         task = open_task(session, act.office, CALL_APPLICANT, reference)
         before = bookings.last_act(session, act.office, reference, "told")
-        if task is None and before is not None and (before.actor, before.happened_at) == (act.actor, act.happened_at):
+        is_known = before is not None and before.actor == act.actor
+        if before is not None and form.received_at is not None:
+            is_known = is_known and before.happened_at == act.happened_at
+        if task is None and is_known:
             return Done(reference, f"{reference} のお電話は、記録済みです。", (_SAME,), again=True)
         if task is None:
             raise Refused(f"{reference} に、お電話を待っている用件はありません。番号を確かめてください。")
@@ -154,6 +159,12 @@ def _notice_told(services: Services, by: Run, form: Contact) -> Done:
         task.closed_at, task.closed_by = now.happened_at, now.actor
     said = f"{reference} に、{moment_ja(act.happened_at)}に{form.channel}でお伝えしたことを記録しました。"
     return Done(reference, said, ("お電話での連絡の待ちを閉じました。",))
+
+
+def _when(happened: datetime, given: datetime | None) -> str:
+    """Return what tells one note from another: the time; without one the same click twice within a minute is one."""
+    at = happened.astimezone(UTC)
+    return f"{at:%Y%m%dT%H%M%S.%f}" if given else f"{at:%Y%m%dT%H%M}"
 
 
 def _require_known(session: Session, act: Act, booking: Booking, cannot: str) -> None:
@@ -217,10 +228,7 @@ def check_in(services: Services, run: Run, form: CheckIn) -> Done:
         booking = booking_of(session, act.office, form.reference)
         _require_known(session, act, booking, "来談を記録できません")
         _require_check_in_time(now.happened_at, act.happened_at, booking)
-        at = act.happened_at.astimezone(UTC)
-        # Without a time the same click twice within a minute is one.
-        when = f"{at:%Y%m%dT%H%M%S.%f}" if form.seen_at else f"{at:%Y%m%dT%H%M}"
-        key = f"checkin:{booking.id}:{booking.revision}:{kind}:{when}"
+        key = f"checkin:{booking.id}:{booking.revision}:{kind}:{_when(act.happened_at, form.seen_at)}"
         source = EvidenceSource.COUNSELLOR
         new = add_evidence(
             session, act, [NewEvidence(booking.id, booking.revision, kind, source, act.happened_at, key)]

@@ -131,7 +131,7 @@ ATTENDANCES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 AttendanceReason: TypeAlias = Literal[
-    "担当者に確かめた",
+    "担当者が確かめた",
     "ご本人に確かめた",
     "連絡の記録を確かめた",
     "Zoomの記録を確かめた",
@@ -143,7 +143,7 @@ AttendanceReason: TypeAlias = Literal[
 ]
 ATTENDANCE_REASONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "担当者に確かめた": "ASKED_COUNSELLOR",
+        "担当者が確かめた": "ASKED_COUNSELLOR",
         "ご本人に確かめた": "ASKED_CLIENT",
         "連絡の記録を確かめた": "CHECKED_CONTACTS",
         "Zoomの記録を確かめた": "CHECKED_ZOOM",
