@@ -29,9 +29,7 @@ def chromium():
 def browser_page(width=1300, height=1500):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, locale="ja-JP", timezone_id="Asia/Tokyo"
-        )
+        page = browser.new_page(viewport={"width": width, "height": height}, locale="ja-JP", timezone_id="Asia/Tokyo")
         page.set_default_timeout(_PATIENCE)
         try:
             yield page
@@ -69,8 +67,8 @@ class Dashboard:
         self.page.get_by_text(phrase, exact=True).last.click()
         expect(self.field(name)).to_contain_text(phrase)
 
-    def submit(self, wanted):
-        """Send the form, go to its run, and wait for its end; return what the run's page says."""
+    def submit(self, wanted, says):
+        """Send the form, go to its run, and wait for its end and for what it says."""
         page = self.page
         page.get_by_role("button", name="Submit").click()
         # The note that offers the way there slides through the window: no aim holds still long enough for a real click.
@@ -78,7 +76,7 @@ class Dashboard:
         badge = page.locator("[class*=state-badge]").filter(has_text=re.compile("Completed|Failed|Crashed")).first
         badge.wait_for()
         expect(badge).to_have_text(wanted)
-        return page.locator("body").inner_text()
+        expect(page.locator("body")).to_contain_text(says, timeout=_PATIENCE)
 
     def picture(self, name):
         self.page.screenshot(path=self.pictures / f"{name}.png")

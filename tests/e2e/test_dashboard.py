@@ -62,7 +62,8 @@ def _booked(settings, folder):
 def _intake(settings, path: Path, as_of, wishes):
     sent = as_of - timedelta(days=1)
     rows = [
-        answer(n, f"{day:%Y/%m/%d}", clock, stamp=f"{sent:%Y/%m/%d} 9:{n:02d}:00 午前 GMT+9") for n, day, clock in wishes
+        answer(n, f"{day:%Y/%m/%d}", clock, stamp=f"{sent:%Y/%m/%d} 9:{n:02d}:00 午前 GMT+9")
+        for n, day, clock in wishes
     ]
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([HEADER, *rows])
@@ -112,9 +113,8 @@ def test_a_clerk_cancels_a_booking_and_is_refused_to_cancel_it_with_another_reas
     dashboard.write("received_by", "職員-7")
     dashboard.choose("reason", "ご本人の都合")
     dashboard.picture("cancel-booking-form")
-    said = dashboard.submit("Completed")
+    dashboard.submit("Completed", says=f"{office.cancelled}（")
     dashboard.picture("cancel-booking-done")
-    assert office.cancelled in said
     assert status(office, office.cancelled) == "cancelled"
     assert kinds(office).count("cancelled") == 1
 
@@ -122,9 +122,8 @@ def test_a_clerk_cancels_a_booking_and_is_refused_to_cancel_it_with_another_reas
     dashboard.write("reference", "M-222222")
     dashboard.write("received_by", "職員-7")
     dashboard.choose("reason", "その他")
-    said = dashboard.submit("Failed")
+    dashboard.submit("Failed", says="番号を確かめてください")
     dashboard.picture("cancel-booking-refused")
-    assert "番号を確かめてください" in said or "写してください" in said
 
 
 def test_a_clerk_records_a_call(office, dashboard):
@@ -134,9 +133,8 @@ def test_a_clerk_records_a_call(office, dashboard):
     dashboard.choose("about", "遅れる")
     dashboard.write("received_by", "職員-7")
     dashboard.picture("record-contact-form")
-    said = dashboard.submit("Completed")
+    dashboard.submit("Completed", says=f"Completed('{office.called}")
     dashboard.picture("record-contact-done")
-    assert office.called in said
     assert [e["kind"] for e in office.listed("evidence") if e["booking"] == office.called] == ["contact"]
 
 
@@ -147,9 +145,8 @@ def test_a_clerk_settles_an_attendance(office, dashboard):
     dashboard.choose("reason", "担当者が確かめた")
     dashboard.write("received_by", "職員-7")
     dashboard.picture("settle-attendance-form")
-    said = dashboard.submit("Completed")
+    dashboard.submit("Completed", says=f"Completed('{office.over}")
     dashboard.picture("settle-attendance-done")
-    assert office.over in said
     assert status(office, office.over) == "attended"
     assert [(v["verdict"], v["by_person"]) for v in office.listed("verdicts") if v["booking"] == office.over][-1] == (
         "attended",
