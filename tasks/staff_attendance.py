@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.duties import DutiesFound, duties_of
@@ -38,7 +39,7 @@ from madoguchi.store import staff_bookings as bookings
 from madoguchi.store import verdicts as store
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.evidence import NewEvidence, add_evidence, evidence_of
-from madoguchi.store.models import Booking
+from madoguchi.store.models import Booking, Evidence
 from madoguchi.store.restrictions import open_task
 from tasks.settling import CALL_APPLICANT
 from tasks.staff import Done, Refused, act_of, booking_of, names_request, request_of, staff_run
@@ -54,7 +55,7 @@ _ABOUT_THE_LINK: Final = frozenset(
     {kind.name for kind in (MailKind.CONFIRMED, MailKind.CHANGED, MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR)}
     | {"LINK_REPLACED_LATE"}
 )
-_WAS_JUDGED: Final = frozenset({BookingStatus.CONFIRMED, *SETTLED_BOOKINGS})
+_TOLD_TO_SOMEBODY: Final = frozenset({BookingStatus.CONFIRMED, *SETTLED_BOOKINGS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +102,14 @@ def record_contact(services: Services, run: Run, form: Contact) -> Done:
     if about == NOTICE_TOLD:
         return _notice_told(services, by, form)
     with services.database.write() as session:
-        act = act_of(services, by, form.received_at)
-        booking = booking_of(session, act.office, form.reference)
+        now = act_of(services, by)
+        booking = booking_of(session, now.office, form.reference)
+        act = act_of(services, by, form.received_at or _entered_by(session, now, booking))
         _require_known(session, act, booking, "連絡を記録できません")
         _require_after_booking(act, booking)
         new = add_evidence(session, act, [_contact(act, booking, form)])
         if about == LINK_TOLD:
-            _close_calls(session, act_of(services, by), booking.reference, _ABOUT_THE_LINK)
+            _close_calls(session, now, booking.reference, _ABOUT_THE_LINK)
         reference, limit = booking.reference, deadline(booking.start_at)
     told = f"{moment_ja(act.happened_at)}の{form.channel}（{form.about}）"
     said = f"{reference} に、{told}を記録しました。" if new else f"{reference} に、{told}は記録済みです。"
@@ -161,6 +163,15 @@ def _notice_told(services: Services, by: Run, form: Contact) -> Done:
     return Done(reference, said, ("お電話での連絡の待ちを閉じました。",))
 
 
+def _entered_by(session: Session, act: Act, booking: Booking) -> datetime | None:
+    """Return the time of the note that this very run has made before, if it broke off and is repeated now."""
+    if act.run is None:
+        return None
+    return session.scalar(
+        select(Evidence.happened_at).where(Evidence.booking_id == booking.id, Evidence.run == act.run).limit(1)
+    )
+
+
 def _when(happened: datetime, given: datetime | None) -> str:
     """Return what tells one note from another: the time; without one the same click twice within a minute is one."""
     at = happened.astimezone(UTC)
@@ -174,7 +185,7 @@ def _require_known(session: Session, act: Act, booking: Booking, cannot: str) ->
         raise Refused(
             f"{booking.reference} は確定の準備中のため、{cannot}。数分後、確定してからもう一度実行してください。"
         )
-    if status not in _WAS_JUDGED:
+    if status not in _TOLD_TO_SOMEBODY:
         last = bookings.last_act(session, act.office, booking.reference)
         since = last.happened_at if last else None
         raise Refused(not_in_this_state(booking.reference, BOOKING_WORDS[status], since, cannot))
@@ -224,8 +235,9 @@ def check_in(services: Services, run: Run, form: CheckIn) -> Done:
     """
     by, kind = staff_run(run, form.received_by), EvidenceKind(SEEN[form.who])
     with services.database.write() as session:
-        now, act = act_of(services, by), act_of(services, by, form.seen_at)
-        booking = booking_of(session, act.office, form.reference)
+        now = act_of(services, by)
+        booking = booking_of(session, now.office, form.reference)
+        act = act_of(services, by, form.seen_at or _entered_by(session, now, booking))
         _require_known(session, act, booking, "来談を記録できません")
         _require_check_in_time(now.happened_at, act.happened_at, booking)
         key = f"checkin:{booking.id}:{booking.revision}:{kind}:{_when(act.happened_at, form.seen_at)}"

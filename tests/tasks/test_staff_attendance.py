@@ -235,6 +235,23 @@ def test_check_in_is_open_from_half_an_hour_before_until_the_end_of_the_day(worl
     assert see(world, reference).reference == reference
 
 
+def test_a_run_that_is_repeated_later_makes_no_second_note_though_no_time_was_given(world):
+    reference = world.session(*NOTHING)
+    run = replace(world.run(), prefect_run="run-1")
+    forms = (
+        (check_in, CheckIn(reference, "来談者が参加した", "松戸")),
+        (record_contact, Contact(reference, "電話", "遅れる", "松戸")),
+    )
+    for number, (form, given) in enumerate(forms):
+        mine = replace(run, prefect_run=f"run-{number}")
+        first = form(world.services, mine, given)
+        world.clock.forward(minutes=7)
+        assert (first.again, form(world.services, mine, given).again) == (False, True)
+    assert [(kind, happened) for kind, _, happened, *_ in pieces(world, reference)] == [
+        ("client_seen", TENTH), ("contact", minute(17)),
+    ]  # fmt: skip
+
+
 # --- a person's decision
 
 
@@ -319,6 +336,30 @@ def test_a_no_show_that_the_record_does_not_prove_is_recorded_with_a_warning(wor
     done = settle(world, reference, "無断欠席（第6条(3)）")
     assert world.state(reference) == "no_show"
     assert done.notes[0].startswith("ご注意: 記録だけからは無断欠席と言えません（開始10分後までに、ご本人から連絡")
+
+
+def test_two_clerks_who_decide_at_once_make_one_decision_each_its_own_row(world):
+    reference = world.session(*NOTHING)
+    results = at_once(
+        lambda: settle(world, reference, "連絡があった"), lambda: settle(world, reference, "連絡があった")
+    )
+    assert sorted(done.again for done in results) == [False, True]
+    other = at_once(
+        lambda: settle(world, reference, "参加した"), lambda: settle(world, reference, "窓口側の事情", received_by="柏")
+    )
+    assert len(other) == 2
+    numbers = [row.number for row in world.verdicts(reference)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert world.verdicts(reference)[-1].verdict == world.state(reference)
+
+
+def test_a_call_that_is_entered_while_the_sweep_judges_is_never_lost(world):
+    references = [world.session(*NOBODY) for _ in range(6)]
+    at_once(world.sweep, *(lambda r=reference: call(world, r) for reference in references))
+    world.sweep()
+    assert {world.state(reference) for reference in references} == {"contacted"}
+    sent = [status for reference in references for _, status, _ in world.mails(reference)]
+    assert "queued" not in sent
 
 
 # --- refusals
@@ -443,6 +484,7 @@ def test_the_form_asks_for_references_and_choices_only_and_explains_each_in_japa
     required, choices = FORMS[name]
     schema = parameter_schema(flow).model_dump()
     assert schema["required"] == required
+    assert set(schema["properties"]) <= {*required, "received_at", "seen_at", "as_of"}, "report 19: nobody by name"
     given = {"reference": "M-7K2Q9F", "received_by": "松戸"} | {field: next(iter(c)) for field, c in choices.items()}
     for field, codes in choices.items():
         assert schema["properties"][field]["enum"] == list(codes)
