@@ -3,6 +3,8 @@
 import importlib
 from dataclasses import replace
 from datetime import timedelta
+from email import policy
+from email.parser import BytesParser
 
 import pytest
 from prefect.exceptions import ParameterTypeError
@@ -11,6 +13,8 @@ from sqlalchemy import select, update
 
 from madoguchi.domain import staff
 from madoguchi.domain.message import MessageStatus
+from madoguchi.sandbox.mailbox_server import running_mailbox
+from madoguchi.sandbox.zoom_server import running_zoom
 from madoguchi.store.audit import audit_row, write_audit
 from madoguchi.store.models import Audit, Booking, OutboxMessage, StaffTask
 from madoguchi.store.outbox import claim_due
@@ -18,9 +22,9 @@ from madoguchi.store.runs import open_staff_task
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE
 from tasks.staff_messages import Answer, settle_message
 from tests.tasks.desk_world import Desk
-from tests.tasks.staff_help import refusal
+from tests.tasks.staff_help import THU, after, cancel, confirmed, refusal
 from tests.tasks.sweep_world import NOBODY, START, TENTH, minute
-from tests.world import Clock, jst
+from tests.world import Clock, World, jst, office
 
 GIVEN_AT = START - timedelta(hours=1)
 NOW = jst("2026-09-24 10:30")
@@ -126,6 +130,53 @@ def test_a_verdict_that_waited_for_the_mail_is_asked_about_again_when_it_is_know
     answer(world, row_id, "届いていた")
     assert world.state(reference) == "undetermined", "against the client only a person decides"
     assert "evidence-after-verdict" in world.tasks_of(reference)
+
+
+# --- with a relay
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stand-ins")
+    with running_zoom(folder / "zoom.db") as zoom, running_mailbox(folder / "mailbox") as mailbox:
+        yield zoom, mailbox
+
+
+@pytest.fixture
+def in_doubt(database, stand_ins):
+    """An office at the stand-ins with one confirmed session, whose confirmation is in doubt."""
+    zoom, mailbox = stand_ins
+    mailbox.state.clear()
+    made = World(database, office(), zoom=zoom, mailbox=mailbox)
+    [reference] = confirmed(made, f"{THU} 11:00")
+    [sent] = made.messages("confirmed")
+    with made.database.write() as session:
+        session.execute(update(OutboxMessage).where(OutboxMessage.id == sent.id).values(status="uncertain"))
+    made.clock.forward(minutes=5)
+    return made, reference, sent.id, mailbox
+
+
+def test_what_is_sent_again_leaves_once_more_under_its_own_message_id(in_doubt):
+    world, _, row_id, mailbox = in_doubt
+    answer(world, row_id, "もう一度送る")
+    assert after(world).delivered.counts["sent"] == 1
+    answer(world, row_id, "もう一度送る")
+    after(world)
+    letters = [BytesParser(policy=policy.default).parsebytes(mail.content) for mail in mailbox.state.mails()]
+    assert len(letters) == 2
+    assert {letter["Message-ID"] for letter in letters} == {message(world, row_id).message_id}
+
+
+def test_report_1_what_is_to_be_sent_again_does_not_leave_when_the_booking_was_cancelled_meanwhile(in_doubt):
+    world, reference, row_id, _ = in_doubt
+    cancel(world, reference)
+    answer(world, row_id, "もう一度送る")
+    after(world)
+    assert (message(world, row_id).status, message(world, row_id).reason) == ("suppressed", "BOOKING_CANCELLED")
+    assert [mail.kind for mail in world.messages() if mail.status == "sent"] == ["cancelled"]
+
+
+# --- refusals
 
 
 REFUSALS = {
