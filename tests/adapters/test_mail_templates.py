@@ -1,7 +1,9 @@
 import re
+import time
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -518,3 +520,34 @@ def test_a_missing_file_is_named_at_the_start(tmp_path):
 )
 def test_meeting_ids_are_shown_in_groups(given, shown):
     assert spaced_meeting_id(given) == shown
+
+
+@pytest.fixture
+def go_abroad(monkeypatch):
+    """Let the machine stand in New York from now on."""
+
+    def go():
+        monkeypatch.setenv("TZ", "America/New_York")
+        time.tzset()
+
+    yield go
+    monkeypatch.undo()
+    time.tzset()
+
+
+def elsewhere(value, zone):
+    """The same instants, as another zone writes them."""
+    if isinstance(value, tuple):
+        return tuple(elsewhere(each, zone) for each in value)
+    return value.astimezone(zone) if isinstance(value, datetime) else value
+
+
+@pytest.mark.parametrize("zone", [UTC, ZoneInfo("America/Los_Angeles"), ZoneInfo("Asia/Kathmandu")], ids=str)
+@pytest.mark.parametrize(("kind", "context"), KINDS_AND_CONTEXTS)
+def test_report_25_every_mail_says_japans_time_whatever_zone_its_times_and_the_machine_are_in(
+    go_abroad, kind, context, zone
+):
+    at_home = store().render(kind, context, office())
+    go_abroad()
+    given = {field.name: elsewhere(getattr(context, field.name), zone) for field in fields(context)}
+    assert store().render(kind, type(context)(**given), office()) == at_home
