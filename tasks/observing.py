@@ -25,6 +25,8 @@ from tasks.wiring import Run, Services
 
 WORTH_ASKING: Final = timedelta(minutes=20)
 """How long after the tenth minute Zoom's present state still says something about it."""
+TRY_OUT: Final = timedelta(hours=1)
+"""A run of the meeting that ended longer before the start was somebody trying the link, not the session."""
 OUT_OF_TIME: Final = "LOOK_SECONDS_SPENT"
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ def _undecided(services: Services, as_of: datetime) -> list[_Session]:
         ]
         keys = [(row.id, row.revision) for row in due]
         evidence = evidence_of(session, keys)
-        unclear = [row for row in due if _is_unclear(row, evidence[row.id], has_list=office.zoom.live_participants)]
+        unclear = [row for row in due if _is_unclear(row, evidence[row.id])]
         meetings = meetings_of(session, [(row.id, row.revision) for row in unclear])
     return [
         _Session(row.id, row.reference, row.revision, row.start_at, *meetings[row.id])
@@ -79,15 +81,16 @@ def _undecided(services: Services, as_of: datetime) -> list[_Session]:
     ]
 
 
-def _is_unclear(row: Row[Any], evidence: Sequence[Any], *, has_list: bool) -> bool:
+def _is_unclear(row: Row[Any], evidence: Sequence[Any]) -> bool:
     """Tell whether asking Zoom can change what is held true, the office's own duties aside.
 
-    Where Zoom lists who is there, nobody is said to be absent before the list was asked.
+    Nobody is said to be absent on the word of events alone: some of them may be lost or late, and a meeting that Zoom
+    does not show as running contradicts them.
     """
     judgement = judge(row.start_at, evidence, Duties(Duty.DONE, Duty.DONE))
-    if judgement.verdict is Verdict.NO_SHOW:
-        return has_list
-    return judgement.verdict is Verdict.UNDETERMINED or judgement.reasons[0] is VerdictReason.GUEST_CAME_HOST_UNKNOWN
+    if judgement.verdict in {Verdict.NO_SHOW, Verdict.UNDETERMINED}:
+        return True
+    return judgement.reasons[0] is VerdictReason.GUEST_CAME_HOST_UNKNOWN
 
 
 def _ask_all(services: Services, run: Run, todo: Sequence[_Session]) -> list[NewEvidence]:
@@ -149,6 +152,8 @@ class _Asking:
             return [_silence(self._services, self._run, session, self._halt)]
         try:
             status = "started" if session.meeting_id in running else self._zoom.meeting_status(session.meeting_id)
+            if status == "waiting" and (run := self._over(session)):
+                return run
         except ZoomError as error:
             self._note(error)
             log.info("asking about the meeting of %s: %s", session.reference, error)
@@ -159,6 +164,16 @@ class _Asking:
         found = [self._piece(session, kinds[status], Source.STATUS)]
         if status == "started" and self._lists_people:
             found += self._people(session)
+        return found
+
+    def _over(self, session: _Session) -> list[NewEvidence]:
+        """Return when the meeting ran, if it has been: one that is over is as little started as one that never was."""
+        past = self._zoom.past_meeting(session.meeting_id)
+        if past is None or past.started_at is None or (past.ended_at or past.started_at) < session.start - TRY_OUT:
+            return []
+        found = [self._piece(session, Kind.MEETING_STARTED, Source.PAST, past.started_at)]
+        if past.ended_at is not None:
+            found.append(self._piece(session, Kind.MEETING_ENDED, Source.PAST, past.ended_at))
         return found
 
     def _people(self, session: _Session) -> list[NewEvidence]:

@@ -44,7 +44,8 @@ _TASK_OF: Final[Mapping[BookingStatus, str]] = {
     BookingStatus.CONTACTED: SETTLE_ATTENDANCE,
 }
 _ALL_TASKS: Final = (CONFIRM_NO_SHOW, OFFICE_FAULT, SETTLE_ATTENDANCE, EVIDENCE_AFTER_VERDICT)
-_ENDS_THE_MEETING: Final = frozenset({BookingStatus.NO_SHOW, BookingStatus.OFFICE_FAULT})
+# Not an office fault: a host who comes late may still meet the client there; the night removes that meeting.
+_ENDS_THE_MEETING: Final = frozenset({BookingStatus.NO_SHOW})
 _MAILS: Final = (MailKind.NO_SHOW, MailKind.OFFICE_FAULT, MailKind.CORRECTED)
 
 

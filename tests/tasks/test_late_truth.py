@@ -56,7 +56,7 @@ def mark(world, status, kind="no_show"):
 @pytest.mark.parametrize("left", [True, False], ids=["mail sent", "mail waits"])
 def test_a_webhook_that_comes_late_reverses_the_verdict_and_withdraws_or_corrects_the_mail(world, mailbox, late, left):
     reference = world.session(*NOBODY)
-    world.whole_sweep(TENTH)
+    world.sweep(TENTH)
     assert world.days(reference) != []
     if left:
         deliver(world, minute(11))

@@ -17,7 +17,7 @@ from madoguchi.domain.evidence import EvidenceKind as Kind
 from madoguchi.domain.evidence import EvidenceSource as Source
 from madoguchi.domain.lifecycle import ForbiddenTransition
 from madoguchi.domain.office import JST, Host, NoShowPolicy, OpeningHours
-from madoguchi.domain.participant import Participant
+from madoguchi.domain.participant import Participant, PastMeeting
 from madoguchi.domain.standing import standing
 from madoguchi.domain.verdict import RULES
 from madoguchi.store.database import Database
@@ -58,7 +58,7 @@ EFFECTS = [
     pytest.param(CAME, "attended", [], [], "verified", True, id="attended"),
     pytest.param(CALLED, "contacted", [], [SETTLE_ATTENDANCE], "verified", True, id="contacted"),
     pytest.param(NOBODY, "no_show", ["no_show"], [], "unwanted", False, id="no_show"),
-    pytest.param(SHUT, "office_fault", ["office_fault"], [OFFICE_FAULT], "unwanted", False, id="office_fault"),
+    pytest.param(SHUT, "office_fault", ["office_fault"], [OFFICE_FAULT], "verified", False, id="office_fault"),
     pytest.param(NOTHING, "undetermined", [], [SETTLE_ATTENDANCE], "verified", True, id="undetermined"),
 ]
 
@@ -424,8 +424,8 @@ def test_one_session_that_cannot_be_judged_stops_no_other_and_is_named(world):
 class FakeZoom:
     """Says of every meeting what the test wants; `ask`: an exception is raised, anything else is the status."""
 
-    def __init__(self, ask="waiting", live=None, people=None, pause=None):
-        self.ask, self.live, self.people, self.pause = ask, live, people, pause
+    def __init__(self, ask="waiting", live=None, people=None, pause=None, past=None):
+        self.ask, self.live, self.people, self.pause, self.past = ask, live, people, pause, past
         self.calls, self.closed = Counter(), False
 
     def _say(self, name, answer):
@@ -441,6 +441,9 @@ class FakeZoom:
 
     def meeting_status(self, _meeting):
         return self._say("status", self.ask)
+
+    def past_meeting(self, _meeting):
+        return self._say("past", self.past)
 
     def live_participants(self, _meeting):
         return self._say("people", self.people)
@@ -511,7 +514,35 @@ def test_nobody_is_absent_before_the_list_was_asked_where_there_is_one(world):
     assert world.state(reference) == "attended"
 
 
-@pytest.mark.parametrize(("pieces", "after"), [(CAME, 11), (NOBODY, 11), (CALLED, 11), (NOTHING, 31)])
+def test_nobody_is_absent_on_the_word_of_events_that_zoom_itself_contradicts(world):
+    reference = world.session(*NOBODY)
+    world.whole_sweep(minute(10), services=asking(world, FakeZoom("waiting")))
+    assert world.state(reference) == "undetermined"
+
+
+@pytest.mark.parametrize("answer", ["started", SILENT], ids=["Zoom agrees", "Zoom cannot be asked"])
+def test_events_that_nothing_contradicts_are_enough(world, answer):
+    reference = world.session(*NOBODY)
+    zoom = FakeZoom(answer)
+    world.whole_sweep(minute(10), services=asking(world, zoom))
+    assert (zoom.calls["status"], world.state(reference)) == (1, "no_show")
+
+
+def test_a_short_session_that_no_event_told_of_is_no_office_fault(world):
+    reference = world.session()
+    ran = PastMeeting("uuid", "host", minute(0), minute(8), 2)
+    world.whole_sweep(minute(10), services=asking(world, FakeZoom("waiting", past=ran)))
+    assert world.state(reference) == "undetermined"
+
+
+def test_yesterdays_try_of_the_link_does_not_hide_that_nobody_opened_the_meeting(world):
+    reference = world.session()
+    ran = PastMeeting("uuid", "host", minute(-1500), minute(-1490), 1)
+    world.whole_sweep(minute(10), services=asking(world, FakeZoom("waiting", past=ran)))
+    assert world.state(reference) == "office_fault"
+
+
+@pytest.mark.parametrize(("pieces", "after"), [(CAME, 11), (CALLED, 11), (NOTHING, 31)])
 def test_zoom_is_not_asked_about_what_is_known_or_long_past(world, pieces, after):
     world.session(*pieces)
     zoom = FakeZoom()
