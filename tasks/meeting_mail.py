@@ -60,12 +60,13 @@ def tell_access(
     request = session.get_one(BookingRequest, booking.request_id)
     application = application_of(services, request)
     flags = frozenset(request.flags)
+    if not mailable(application, flags):
+        told = MailKind.CONFIRMED if is_first else MailKind.CHANGED
+        open_staff_task(session, act, CALL_APPLICANT, booking.reference, told.name)
+        return
     # Moved before its confirmation left: the change alone would not say what it costs, what is needed, and the terms.
     is_first = is_first or not has_left(session, booking.id, ACCESS_KINDS)
     kind = MailKind.CONFIRMED if is_first else MailKind.CHANGED
-    if not mailable(application, flags):
-        open_staff_task(session, act, CALL_APPLICANT, booking.reference, kind.name)
-        return
     shared: dict[str, Any] = {
         "recipient_name": application.name or "",
         "start": booking.start_at,

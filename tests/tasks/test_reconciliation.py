@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 
 import pytest
+from sqlalchemy import update
 
 from madoguchi.adapters.zoom import ZoomClient
 from madoguchi.domain.meeting import MeetingPlan
@@ -14,7 +15,7 @@ from madoguchi.sandbox.zoom_state import ALL_SCOPES, SandboxZoom
 from madoguchi.store import meetings as meeting_store
 from madoguchi.store.database import Database
 from madoguchi.store.meeting_removal import mark_unwanted
-from madoguchi.store.models import Audit, Booking, BookingRequest, HostBudget, Meeting
+from madoguchi.store.models import Audit, Booking, BookingRequest, HostBudget, Meeting, OutboxMessage
 from madoguchi.store.transitions import move_booking
 from tasks.meeting_removal import remove_meetings
 from tasks.meetings import create_meetings
@@ -50,6 +51,9 @@ def confirmed(world, count=1):
     asked = [world.ask(f"{THU} {clock}") for clock in CLOCKS[:count]]
     schedule_requests(world.services, world.run())
     assert create_meetings(world.services, world.run()).incomplete == []
+    with world.database.write() as session:
+        # Their confirmations have left: who was never told gets the whole confirmation, not a change.
+        session.execute(update(OutboxMessage).values(status="sent", sent_at=world.clock.now))
     return [world.active(reference).reference for reference in asked]
 
 
