@@ -64,9 +64,11 @@ def request_by_reference(session: Session, office: str, reference: str) -> Booki
 
 def last_act(session: Session, office: str, subject: str, action: str = "transition") -> Audit | None:
     """Return the newest audit row of a subject: who brought it where it stands, why, and both times."""
+    # A meeting's acts stand under its booking's reference, and it is removed after the booking was cancelled.
+    of_itself = Audit.subject_kind != "meeting"
     return session.scalar(
         select(Audit)
-        .where(Audit.office == office, Audit.subject == subject, Audit.action == action)
+        .where(Audit.office == office, Audit.subject == subject, Audit.action == action, of_itself)
         .order_by(Audit.id.desc())
         .limit(1)
     )

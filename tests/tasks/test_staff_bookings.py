@@ -296,6 +296,17 @@ def test_the_same_cancellation_again_finishes_what_zoom_left_and_repeats_nothing
     assert calendar_methods(stand_ins[1]) == ["PUBLISH", "CANCEL"]
 
 
+def test_the_same_cancellation_again_is_recognised_after_its_meeting_was_removed(world):
+    [reference] = confirmed(world, f"{THU} 11:00")
+    cancel(world, reference)
+    assert after(world).removed.deleted == [reference]
+    # A crash between the removal and the mail: the removal is the flow's act, under the same reference.
+    world.clock.forward(minutes=7)
+    assert cancel(world, reference).again
+    with pytest.raises(Refused, match="9月14日 9時00分に取り消し済み"):
+        cancel(world, reference, reason="その他")
+
+
 def test_two_runners_cancelling_at_once_cancel_once(world):
     [reference] = confirmed(world, f"{THU} 11:00")
     done = at_once(lambda: cancel(world, reference), lambda: cancel(world, reference))
