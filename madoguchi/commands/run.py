@@ -45,6 +45,7 @@ def run(
     summary = _summary(record)
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
+        print(f"madoguchi run {flow}: {record.message}", file=sys.stderr)
     else:
         _print(summary, record.message)
     return 0 if record.state == "completed" else 1
@@ -126,7 +127,6 @@ def _summary(record: RunRecord) -> dict[str, Any]:
         "flow": record.flow,
         "as_of": record.as_of.astimezone(JST).isoformat(),
         "state": record.state,
-        "message": record.message,
         "counts": record.counts,
         "incomplete": record.incomplete,
     }

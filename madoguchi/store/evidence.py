@@ -83,10 +83,15 @@ def _audit(act: Act, reference: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evidence_of(session: Session, bookings: Sequence[tuple[str, int]]) -> dict[str, list[domain.Evidence]]:
-    """Return the evidence of each (booking id, revision), earliest first; an empty list where nothing is known."""
+    """Return the evidence of each (booking id, revision), earliest first; an empty list where nothing is known.
+
+    What people said holds on when only the link was replaced: a call before it was about the same session. What Zoom
+    said belongs to the meeting that it spoke of.
+    """
     wanted = set(bookings)
     found: dict[str, list[domain.Evidence]] = {booking_id: [] for booking_id, _ in bookings}
     for part in _parts(sorted(found)):
+        said = _said_before(session, [booking_id for booking_id, revision in wanted if revision > 1], part)
         rows = session.execute(
             select(
                 Evidence.booking_id,
@@ -101,9 +106,29 @@ def evidence_of(session: Session, bookings: Sequence[tuple[str, int]]) -> dict[s
             .order_by(Evidence.happened_at, Evidence.recorded_at, Evidence.id)
         )
         for booking_id, revision, kind, source, *rest in rows:
-            if (booking_id, revision) in wanted:
+            if (booking_id, revision) in wanted or rest[-1] in said:
                 found[booking_id].append(domain.Evidence(EvidenceKind(kind), EvidenceSource(source), *rest))
     return found
+
+
+def _said_before(session: Session, changed: Sequence[str], part: Sequence[str]) -> set[str]:
+    """Return the ids of what people said about an earlier meeting of these bookings for the very same time."""
+    asked = sorted(set(changed) & set(part))
+    if not asked:
+        return set()
+    return set(
+        session.scalars(
+            select(Evidence.id)
+            .join(Meeting, (Meeting.booking_id == Evidence.booking_id) & (Meeting.revision == Evidence.revision))
+            .join(Booking, Booking.id == Evidence.booking_id)
+            .where(
+                Evidence.booking_id.in_(asked),
+                Evidence.revision < Booking.revision,
+                Evidence.source.in_((EvidenceSource.STAFF.value, EvidenceSource.COUNSELLOR.value)),
+                Meeting.start_at == Booking.start_at,
+            )
+        )
+    )
 
 
 def booking_of_meeting(session: Session, office: str, meeting_id: str) -> Row[Any] | None:

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from sqlalchemy import update
 
 from madoguchi.adapters.zoom import ZoomClient
 from madoguchi.domain.lifecycle import BookingStatus
@@ -10,7 +11,7 @@ from madoguchi.domain.meeting import MeetingPlan
 from madoguchi.sandbox.zoom_server import running_zoom
 from madoguchi.store import meetings as store
 from madoguchi.store.meeting_removal import mark_unwanted
-from madoguchi.store.models import Booking, BookingRequest, Meeting
+from madoguchi.store.models import Booking, BookingRequest, Meeting, OutboxMessage
 from madoguchi.store.transitions import move_booking
 from tasks.meeting_removal import remove_meetings
 from tasks.meetings import create_meetings
@@ -30,6 +31,9 @@ def confirmed(world):
     asked = world.ask(f"{THU} 11:00")
     schedule_requests(world.services, world.run())
     [reference] = create_meetings(world.services, world.run()).confirmed
+    with world.database.write() as session:
+        # It has left: who was never told gets the whole confirmation, not a change.
+        session.execute(update(OutboxMessage).values(status="sent", sent_at=world.clock.now))
     return asked, reference
 
 

@@ -26,6 +26,7 @@ from madoguchi.store.models import (
     Booking,
     BookingRequest,
     Evidence,
+    Meeting,
     Occupancy,
     OutboxMessage,
     StaffTask,
@@ -560,3 +561,21 @@ def test_a_zoom_that_hangs_costs_the_sweep_its_seconds_and_no_more(world):
     done.set()
     assert report.settled == Counter(undetermined=12)
     assert {(row.kind, row.details["code"]) for row in world.rows(Evidence)} == {("zoom_silent", "LOOK_SECONDS_SPENT")}
+
+
+@pytest.mark.parametrize(("moved", "state"), [(False, "contacted"), (True, "no_show")])
+def test_a_call_before_the_link_was_replaced_still_counts_and_one_before_a_move_does_not(world, moved, state):
+    reference = world.session(*NOBODY)
+    later = world.booking(reference).revision + 1
+    put_evidence(world.services, [reference], ((Kind.CONTACT, -30, Source.STAFF),), minute(-30))
+    with world.database.write() as session:
+        row = session.scalars(select(Booking).where(Booking.reference == reference)).one()
+        # The link is replaced: Zoom speaks of the new meeting, the mails were sent again.
+        zoom_said = select(Evidence).where(Evidence.booking_id == row.id, Evidence.source == Source.WEBHOOK.value)
+        for piece in (*session.scalars(zoom_said), *session.scalars(select(OutboxMessage))):
+            piece.revision = later
+        row.revision = later
+        if moved:
+            session.scalars(select(Meeting).where(Meeting.booking_id == row.id)).one().start_at -= timedelta(days=1)
+    world.sweep()
+    assert world.state(reference) == state
