@@ -346,6 +346,21 @@ def test_a_booking_cancelled_or_moved_at_any_step_gets_its_reminder_wholly_or_no
     assert (*world.stand(row_id), world.copies(row_id)) in {("suppressed", reason, 0, 0), ("sent", None, 1, 1)}
 
 
+@pytest.mark.parametrize("kind", [MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR])
+@pytest.mark.parametrize(
+    ("change", "reason"), [({"status": "cancelled"}, "BOOKING_CANCELLED"), ({"revision": 2}, "BOOKING_CHANGED")]
+)
+def test_reports_1_and_3_a_reminder_that_is_claimed_and_built_is_still_stopped_before_it_is_given(
+    world, kind, change, reason
+):
+    booking_id = booking_without_mail(world)
+    row_id = queue_about(world, booking_id, kind)
+    # The third reading is that of the mark: after the claim and the look at the state, before the relay.
+    clock = ChangeAtMark(world, lambda: world.change(Booking, booking_id, **change), 3)
+    assert world.deliver(replace(world.services, clock=clock)).counts == {"suppressed": 1}
+    assert (*world.stand(row_id), world.copies(row_id)) == ("suppressed", reason, 0, 0)
+
+
 LATE = [
     (MailKind.CHANGED, "confirmed", "suppressed", "START_PASSED"),
     (MailKind.REMINDER_DAY, "confirmed", "missed", "TOO_LATE"),
