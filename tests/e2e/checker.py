@@ -4,13 +4,21 @@ Reads all three afresh and returns a line for every property that is violated, b
 """
 
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import NamedTuple
 
 from sqlalchemy import select
 
-from madoguchi.domain.lifecycle import BOOKING_ARROWS, MEETING_ARROWS, REQUEST_ARROWS
+from madoguchi.domain.lifecycle import (
+    BOOKING_ARROWS,
+    MEETING_ARROWS,
+    OCCUPYING_BOOKINGS,
+    REQUEST_ARROWS,
+    SETTLED_BOOKINGS,
+)
 from madoguchi.domain.message import ALLOWED
+from madoguchi.domain.office import JST
 from madoguchi.sandbox.mailbox_store import recipient_hash
 from madoguchi.store.database import Database
 from madoguchi.store.models import (
@@ -19,23 +27,33 @@ from madoguchi.store.models import (
     BookingRequest,
     Client,
     Consent,
+    Evidence,
     ExportFile,
     HostBudget,
     MailTemplate,
     Meeting,
     Occupancy,
     OutboxMessage,
+    Restriction,
     StaffTask,
+    VerdictRecord,
+    ZoomEventRecord,
 )
 
 ARROWS = {"request": REQUEST_ARROWS, "booking": BOOKING_ARROWS, "meeting": MEETING_ARROWS, "message": ALLOWED}
 TABLES = (
     ExportFile, Client, BookingRequest, Consent, Booking, Occupancy, Meeting, HostBudget, MailTemplate, OutboxMessage,
-    StaffTask, Audit,
+    StaffTask, Audit, Evidence, ZoomEventRecord, VerdictRecord, Restriction,
 )  # fmt: skip
 FIRST = {"request": "staged", "booking": "held", "meeting": "claimed", "message": "queued"}
-SETTLED = {"sent", "suppressed", "uncertain"}
+SETTLED = {"sent", "suppressed", "missed", "uncertain"}
 ACTIVE = {"held", "confirmed"}
+NEVER_TOLD = {"held", "released"}
+SETTLED_BY_VERDICT = {status.value for status in SETTLED_BOOKINGS}
+OCCUPYING = {status.value for status in OCCUPYING_BOOKINGS}
+MAY_HAVE_A_MEETING = (ACTIVE | SETTLED_BY_VERDICT) - {"no_show"}
+"""Of a no-show, a cancellation or a released hold nothing may be left at Zoom."""
+LIMIT = timedelta(minutes=10)
 
 
 class State:
@@ -51,6 +69,9 @@ class State:
             self.messages = list(session.scalars(select(OutboxMessage)))
             self.occupancy = list(session.scalars(select(Occupancy)))
             self.tasks = list(session.scalars(select(StaffTask)))
+            self.evidence = list(session.scalars(select(Evidence)))
+            self.events = list(session.scalars(select(ZoomEventRecord)))
+            self.verdicts = list(session.scalars(select(VerdictRecord).order_by(VerdictRecord.number)))
             self.audit = list(session.scalars(select(Audit).order_by(Audit.id)))
         database.close()
         self.zoom = [
@@ -68,15 +89,19 @@ def violations(office, expected, *, uncertain=(0, 0), arrived=(0, 0)):
     many of those lie in the mailbox, least and most.
     """
     state = State(office)
-    found = [*_rows(state, expected), *_bookings(state), *_meetings(state), *_messages(state, expected), *_audit(state)]
+    people = {row["row"]: (row["normalized"] or {}).get("email") for row in expected}
+    found = [*_rows(state, expected), *_bookings(state), *_meetings(state), *_messages(state, people), *_audit(state)]
+    return [*found, *_doubts(state, uncertain, arrived)]
+
+
+def _doubts(state, uncertain, arrived):
     doubtful = _in_doubt(state)
     for name, span, number in (
         ("UNCERTAIN", uncertain, len(doubtful)),
         ("UNCERTAIN_ARRIVED", arrived, sum(doubtful.values())),
     ):
         if not span[0] <= number <= span[1]:
-            found.append(f"{name} {number} instead of {span}")
-    return found
+            yield f"{name} {number} instead of {span}"
 
 
 def in_doubt(office):
@@ -137,9 +162,14 @@ def _meetings(state):
     live = {meeting["id"]: meeting for meeting in state.zoom}
     for booking in state.bookings:
         kept = [m for m in state.meetings if m.booking_id == booking.id and m.status != "deleted"]
-        if booking.status != "confirmed":
+        if not kept and booking.status != "confirmed":
             continue
-        if len(kept) != 1 or kept[0].status != "verified" or kept[0].revision != booking.revision:
+        if (
+            booking.status not in MAY_HAVE_A_MEETING
+            or len(kept) != 1
+            or kept[0].status != "verified"
+            or kept[0].revision != booking.revision
+        ):
             yield f"MEETING {booking.reference}: {[m.status for m in kept]}"
             continue
         found = live.pop(kept[0].meeting_id, None)
@@ -150,15 +180,14 @@ def _meetings(state):
     for meeting_id in live:
         yield f"MEETING_EXTRA {meeting_id}"
     for meeting in state.meetings:
-        if meeting.claim_owner or meeting.status in {"claimed", "created"}:
+        if meeting.claim_owner or meeting.status in {"claimed", "created", "unwanted"}:
             yield f"MEETING_OPEN {meeting.token}: {meeting.status}"
 
 
-def _messages(state, expected):
+def _messages(state, people):
     copies = Counter(mail.message_id for mail in state.mails)
     known = {message.message_id: message for message in state.messages}
     rows = {request.id: request.row_number for request in state.requests}
-    people = {row["row"]: (row["normalized"] or {}).get("email") for row in expected}
     for message in state.messages:
         arrived = copies[message.message_id]
         if message.status not in SETTLED:
@@ -184,36 +213,150 @@ def _messages(state, expected):
     confirmations = Counter(m.booking_id for m in state.messages if m.kind == "confirmed")
     to_call = {task.subject for task in state.tasks}
     for booking in state.bookings:
-        if booking.status == "confirmed" and confirmations[booking.id] != 1 and booking.reference not in to_call:
+        if booking.status not in NEVER_TOLD and confirmations[booking.id] != 1 and booking.reference not in to_call:
             yield f"CONFIRMATION {booking.reference}: {confirmations[booking.id]}"
 
 
 def _audit(state):
-    last = {("request", request.reference): FIRST["request"] for request in state.requests}
+    last = {("request", request.reference): [FIRST["request"]] for request in state.requests}
     for row in state.audit:
         subject = (row.subject_kind, row.subject)
         if row.action in {"held", "claimed", "queued"}:
-            if last.setdefault(subject, row.new) != FIRST[row.subject_kind]:
+            # A moved booking has a second meeting under its reference; everything else begins once.
+            if last.setdefault(subject, []) and row.subject_kind != "meeting":
                 yield f"CHAIN {subject}: begun again"
+            last[subject].append(FIRST[row.subject_kind])
             continue
         if row.action != "transition":
             continue
         arrows = {old.value: {new.value for new in after} for old, after in ARROWS[row.subject_kind].items()}
         if row.new not in arrows[row.old]:
             yield f"ARROW {subject}: {row.old} to {row.new}"
-        if last.get(subject) != row.old:
-            yield f"CHAIN {subject}: was {last.get(subject)}, not {row.old}"
-        last[subject] = row.new
+        if row.old in last.setdefault(subject, []):
+            last[subject].remove(row.old)
+        else:
+            yield f"CHAIN {subject}: was {last[subject]}, not {row.old}"
+        last[subject].append(row.new)
     references = {booking.id: booking.reference for booking in state.bookings}
-    now = {
-        **{("request", r.reference): r.status for r in state.requests},
-        **{("booking", b.reference): b.status for b in state.bookings},
-        **{("meeting", references[m.booking_id]): m.status for m in state.meetings},
-        **{("message", m.id): m.status for m in state.messages},
-    }
-    for subject, status in now.items():
-        if last.get(subject) != status:
-            yield f"CHAIN {subject}: is {status}, audit says {last.get(subject)}"
+    now = defaultdict(list)
+    for kind, rows in (("request", state.requests), ("booking", state.bookings)):
+        for row in rows:
+            now[kind, row.reference].append(row.status)
+    for meeting in state.meetings:
+        now["meeting", references[meeting.booking_id]].append(meeting.status)
+    for message in state.messages:
+        now["message", message.id].append(message.status)
+    for subject, statuses in now.items():
+        if Counter(last.get(subject, [])) != Counter(statuses):
+            yield f"CHAIN {subject}: is {statuses}, audit says {last.get(subject)}"
+
+
+class Outcome(NamedTuple):
+    """What came of one person. `start`: "16 11:00" in Japan; `meetings`: live ones at Zoom; `verdicts`: in order."""
+
+    request: str
+    booking: str | None = None
+    start: str | None = None
+    mails: tuple[str, ...] = ()
+    meetings: int = 0
+    revision: int = 0
+    verdicts: tuple[str, ...] = ()
+
+
+def violations_of_the_day(office, people, as_of, *, events, uncertain=(0, 0), arrived=(0, 0)):
+    """Return what is wrong on a day of sessions.
+
+    `people`: mail address by row. `as_of`: when the sweep last ran, or nothing. `events`: webhooks that were answered.
+    """
+    state = State(office)
+    return [
+        *_cells(state),
+        *_verdicts(state, as_of),
+        *_events(state, office, events),
+        *_meetings(state),
+        *_messages(state, people),
+        *_audit(state),
+        *_doubts(state, uncertain, arrived),
+    ]
+
+
+def _cells(state):
+    """Counsellor and host are taken for the whole session by who occupies them, and by nobody else."""
+    taken = defaultdict(set)
+    for cell in state.occupancy:
+        taken[cell.booking_id].add((cell.resource, cell.cell_at))
+    for booking in state.bookings:
+        cells = [booking.start_at + timedelta(minutes=15 * n) for n in range(2)]
+        wanted = {(f"{kind}:{getattr(booking, kind)}", at) for kind in ("counsellor", "host") for at in cells}
+        if taken.pop(booking.id, set()) != (wanted if booking.status in OCCUPYING else set()):
+            yield f"OCCUPANCY {booking.reference} ({booking.status})"
+    for left in taken:
+        yield f"OCCUPANCY of no booking {left}"
+    holders = Counter(
+        booking.request_id for booking in state.bookings if booking.status not in {"cancelled", "released"}
+    )
+    for request in state.requests:
+        if holders[request.id] != (request.status == "booked"):
+            yield f"BOOKING {request.reference} ({request.status}): {holders[request.id]} bookings"
+    for booking in state.bookings:
+        if booking.status == "held":
+            yield f"HELD {booking.reference}"
+
+
+def _verdicts(state, as_of):
+    """A session is judged once for its tenth minute; each correction counts one up, and the last one stands."""
+    evidence = {(piece.id, piece.booking_id) for piece in state.evidence}
+    for booking in state.bookings:
+        rows = [row for row in state.verdicts if row.booking_id == booking.id]
+        if [row.number for row in rows] != list(range(1, len(rows) + 1)):
+            yield f"VERDICT_NUMBER {booking.reference}: {[row.number for row in rows]}"
+        if booking.status in SETTLED_BY_VERDICT and (not rows or rows[-1].verdict != booking.status):
+            yield f"VERDICT {booking.reference} ({booking.status}): {[row.verdict for row in rows]}"
+        if booking.status in ACTIVE and rows:
+            yield f"VERDICT {booking.reference} ({booking.status}): {[row.verdict for row in rows]}"
+        for row in rows:
+            if row.judged_for != booking.start_at + LIMIT:
+                yield f"VERDICT_MINUTE {booking.reference}"
+            if any((piece, booking.id) not in evidence for piece in row.evidence):
+                yield f"VERDICT_EVIDENCE {booking.reference}"
+        if as_of and booking.status == "confirmed" and booking.start_at + LIMIT <= as_of:
+            yield f"UNJUDGED {booking.reference}"
+
+
+def _events(state, office, events):
+    """Every webhook that was answered stands in the record once, and waits nowhere any more."""
+    keys = Counter(piece.dedupe_key for piece in state.evidence)
+    if len(state.events) != events:
+        yield f"EVENTS {len(state.events)} of {events}"
+    for event in state.events:
+        if event.outcome == "evidence" and keys[f"zoom:{event.dedupe_key}"] != 1:
+            yield f"EVENT_WITHOUT_EVIDENCE {event.id}"
+    waiting = list((office.folder / "var" / "webhooks").rglob("*.event")) if events else []
+    if waiting:
+        yield f"SPOOL {len(waiting)}"
+
+
+def result_of_the_day(office):
+    """Return the Outcome of every row, mails in the order of their names."""
+    state = State(office)
+    live = {meeting["id"] for meeting in state.zoom}
+    found = {}
+    for request in state.requests:
+        mails = tuple(sorted(message.kind for message in state.messages if message.request_id == request.id))
+        booking = next((each for each in state.bookings if each.request_id == request.id), None)
+        if booking is None:
+            found[request.row_number] = Outcome(request.status, mails=mails)
+            continue
+        found[request.row_number] = Outcome(
+            request.status,
+            booking.status,
+            f"{booking.start_at.astimezone(JST):%d %H:%M}",
+            mails,
+            sum(meeting.meeting_id in live for meeting in state.meetings if meeting.booking_id == booking.id),
+            booking.revision,
+            tuple(row.verdict for row in state.verdicts if row.booking_id == booking.id),
+        )
+    return found
 
 
 def result(office):
