@@ -13,7 +13,7 @@ from madoguchi.domain.message import ConfirmedContext, MailContext, MailKind
 from madoguchi.domain.session_mails import ChangedContext
 from madoguchi.store.audit import Act
 from madoguchi.store.models import Booking, BookingRequest
-from madoguchi.store.outbox import NewMessage, has_left, queue_messages
+from madoguchi.store.outbox import NewMessage, queue_messages, start_told
 from madoguchi.store.runs import open_staff_task
 from tasks.scheduling import application_of
 from tasks.settling import CALL_APPLICANT, mailable, pin_templates
@@ -50,12 +50,11 @@ def tell_access(
     *,
     is_first: bool,
     due_at: datetime,
-    previous_start: datetime | None = None,
 ) -> None:
     """Queue the mail about the booking's present revision in the caller's transaction; void after the start.
 
-    `previous_start`: the time that no longer holds; the same time again means that only the link changed. Who cannot
-    be written to is called. The templates have to be pinned (`pin_access_templates`).
+    A change names the time that the client was told and that no longer holds. Who cannot be written to is called. The
+    templates have to be pinned (`pin_access_templates`).
     """
     request = session.get_one(BookingRequest, booking.request_id)
     application = application_of(services, request)
@@ -65,7 +64,8 @@ def tell_access(
         open_staff_task(session, act, CALL_APPLICANT, booking.reference, told.name)
         return
     # Moved before its confirmation left: the change alone would not say what it costs, what is needed, and the terms.
-    is_first = is_first or not has_left(session, booking.id, ACCESS_KINDS)
+    known = start_told(session, booking.id, ACCESS_KINDS)
+    is_first = is_first or known is None
     kind = MailKind.CONFIRMED if is_first else MailKind.CHANGED
     shared: dict[str, Any] = {
         "recipient_name": application.name or "",
@@ -81,7 +81,8 @@ def tell_access(
         online = Flag.ONLINE_REGISTRANT in flags
         context = ConfirmedContext(**shared, companion=bool(application.companion), online_registrant=online)
     else:
-        moved_from = previous_start if previous_start != booking.start_at else None
+        # What was settled last may not have been told: its mail is void once the booking changes again.
+        moved_from = known if known != booking.start_at else None
         context = ChangedContext(**shared, previous_start=moved_from, companion=bool(application.companion))
     message = NewMessage(
         kind=kind,

@@ -305,7 +305,6 @@ class _Round:
                 access,
                 is_first=done.is_first,
                 due_at=self._run.as_of,
-                previous_start=done.previous_start,
             )
         with self._lock:
             self._report.confirmed.append(claim.booking)

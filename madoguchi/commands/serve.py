@@ -41,12 +41,15 @@ async def _serve(settings: Settings) -> None:
 
     from flows.deployments import list_deployments, runner_deployments
     from madoguchi.adapters.prefect_automations import ensure_automations
+    from madoguchi.adapters.prefect_schedules import drop_surplus_schedules
 
     await asyncio.to_thread(ensure_automations)
     # With pause_on_shutdown every stop, and every crash of this process, would silently switch the schedules off.
     runner = Runner(name="madoguchi", pause_on_shutdown=False, limit=RUNS_AT_ONCE)
     for deployment in runner_deployments(list_deployments(settings.office)):
-        await runner.aadd_deployment(deployment)
+        registered = await runner.aadd_deployment(deployment)
+        slugs = {str(schedule.slug) for schedule in deployment.schedules or ()}
+        await asyncio.to_thread(drop_surplus_schedules, registered, slugs)
     noted = serving_file(settings.var_dir)
     noted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     noted.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")

@@ -47,14 +47,10 @@ class MeetingClaim:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """A booking whose meeting is verified. `is_first`: the client has been told of no meeting before.
-
-    `previous_start`: when the session was before this revision; None when it is the first, or not on record.
-    """
+    """A booking whose meeting is verified. `is_first`: it has had no verified meeting before."""
 
     booking: Booking
     is_first: bool
-    previous_start: datetime | None
 
 
 class BudgetSpent(Exception):  # noqa: N818 — the name says what happened
@@ -318,14 +314,12 @@ def confirm_booking(
     if booking.status != BookingStatus.HELD.value or meeting.status != MeetingStatus.CREATED.value or not is_its_time:
         raise ClaimedElsewhere
     is_first = booking.revision == 0
-    told = select(Meeting.start_at).where(Meeting.booking_id == booking.id, Meeting.revision == booking.revision)
-    previous_start = None if is_first else session.scalar(told)
     seal_access(vault, meeting, join_url, passcode)
     meeting.claim_owner = meeting.claim_until = meeting.last_code = None
     move_meeting(session, meeting, claim.booking, MeetingStatus.VERIFIED, act)
     booking.revision = meeting.revision
     move_booking(session, booking, BookingStatus.CONFIRMED, act)
-    return Confirmed(booking, is_first, previous_start)
+    return Confirmed(booking, is_first)
 
 
 def meeting_access(vault: Vault, meeting: Meeting) -> dict[str, str]:

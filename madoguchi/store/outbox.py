@@ -22,6 +22,7 @@ from madoguchi.store.types import new_id
 from madoguchi.store.vault import Vault
 
 LEASE = timedelta(minutes=5)
+_LEFT = (MessageStatus.SENT.value, MessageStatus.SENDING.value, MessageStatus.UNCERTAIN.value)
 _UNSENT = (MessageStatus.QUEUED.value, MessageStatus.RETRYING.value)
 
 
@@ -312,17 +313,18 @@ def unsent_due(session: Session, office: str, as_of: datetime) -> list[Row[Any]]
     )
 
 
-def has_left(session: Session, booking_id: str, kinds: Sequence[MailKind]) -> bool:
-    """Tell whether a mail of these kinds about a booking, in any revision, has left or may have left."""
-    left = (MessageStatus.SENT.value, MessageStatus.SENDING.value, MessageStatus.UNCERTAIN.value)
-    return bool(
-        session.scalar(
-            select(OutboxMessage.id)
-            .where(
-                OutboxMessage.booking_id == booking_id,
-                OutboxMessage.kind.in_([kind.value for kind in kinds]),
-                OutboxMessage.status.in_(left),
-            )
-            .limit(1)
+def start_told(session: Session, booking_id: str, kinds: Sequence[MailKind]) -> datetime | None:
+    """Return the start that the newest mail of these kinds told which has left or may have left; None without one.
+
+    These mails are of no use after the start of which they speak: `not_after` is that start.
+    """
+    return session.scalar(
+        select(OutboxMessage.not_after)
+        .where(
+            OutboxMessage.booking_id == booking_id,
+            OutboxMessage.kind.in_([kind.value for kind in kinds]),
+            OutboxMessage.status.in_(_LEFT),
         )
+        .order_by(OutboxMessage.revision.desc())
+        .limit(1)
     )
