@@ -140,7 +140,7 @@ def test_what_waits_names_the_booking_and_the_flow_the_oldest_first(database):
     message = mail(world, reference, "reminder_hour", "uncertain")
     task(world, "uncertain-message", message, "RUNNER_DIED", AS_OF + timedelta(hours=1))
     task(world, "review-request", "R-000099", "SAME_DAY")
-    task(world, "of-a-later-release", "M-000077")
+    task(world, "of-a-later-release", "M-000077", None, AS_OF + timedelta(minutes=1))
     found = seen(world)
     assert [(w.to_do.flow, w.reference) for w in found.waiting] == [
         ("decide-request", "R-000099"), ("", "M-000077"), ("settle-message", reference),
