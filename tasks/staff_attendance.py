@@ -297,9 +297,9 @@ def settle_attendance(services: Services, run: Run, form: Settlement) -> Done:
         if was.value == verdict.value:
             _affirm(services, session, act, booking, code)
         elif was == BookingStatus.NO_SHOW_PROPOSED and verdict is Verdict.NO_SHOW:
-            settle_by_person(session, services, act, booking, None, code, confirm_no_show=True)
+            settle_by_person(session, services, act, booking, None, code, as_of=run.as_of, confirm_no_show=True)
         else:
-            settle_by_person(session, services, act, booking, verdict, code)
+            settle_by_person(session, services, act, booking, verdict, code, as_of=run.as_of)
     until_now = f"（これまでは{_word(was.value)}）" if was in SETTLED_BOOKINGS and was.value != verdict.value else ""
     return Done(reference, f"{reference} の出欠を「{form.verdict}」と決めました{until_now}。", tuple(doubts))
 

@@ -76,7 +76,8 @@ def pin_mails(services: Services) -> None:
 class Effects:
     """The effects of some decisions in the caller's transaction, whose bookings the caller has locked.
 
-    `as_of`: business time. `offered`: which times were offered in this run, so that not everybody gets the same three.
+    `as_of`: the run's business time, from which its mails are due; any later, and the same run again would find them
+    not yet due. `offered`: which times were offered in this run, so that not everybody gets the same three.
     """
 
     services: Services

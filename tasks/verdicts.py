@@ -92,7 +92,7 @@ def judge_due(services: Services, run: Run) -> SweepReport:
             judging = _Judging(services, session, run)
             bookings = store.lock_due(session, [booking_id for booking_id, _ in items], wait=wait)
             decisions = judging.first(bookings)
-            Effects(services, session, judging.act, judging.act.happened_at, offered).settle(decisions)
+            Effects(services, session, judging.act, run.as_of, offered).settle(decisions)
         for decision in decisions:
             report.settled[decision.to.value] += 1
             report.judged.append((decision.booking.reference, decision.to.value, decision.reasons))
@@ -132,7 +132,7 @@ def reconsider(services: Services, run: Run, references: Sequence[str]) -> list[
             judging = _Judging(services, session, run)
             before = {booking.id: booking.status for booking in bookings}
             decisions = judging.again(bookings)
-            Effects(services, session, judging.act, judging.act.happened_at).settle(decisions)
+            Effects(services, session, judging.act, run.as_of).settle(decisions)
         changes.extend((d.booking.reference, before[d.booking.id], d.to.value) for d in decisions)
 
     _in_batches([(reference, reference) for reference in sorted(set(references))], batch, failed)
@@ -151,14 +151,16 @@ def settle_by_person(
     verdict: Verdict | None,
     reason: str,
     *,
+    as_of: datetime,
     confirm_no_show: bool = False,
 ) -> None:
     """Let a person's decision about a session hold, in the caller's transaction; the caller has locked the booking.
 
     `verdict` None with `confirm_no_show`: the proposed no-show is confirmed. State, history, mails (also those taken
     back or corrected) and the booking's staff tasks change together; no later evidence changes it by itself any more.
-    `reason`: a code. ForbiddenTransition when the lifecycle has no such arrow, when nothing was proposed, or for a
-    no-show before the tenth minute; ValueError when neither a verdict nor a confirmation is given.
+    `reason`: a code; `as_of`: business time of the run, from which its mails are due. ForbiddenTransition when the
+    lifecycle has no such arrow, when nothing was proposed, or for a no-show before the tenth minute; ValueError when
+    neither a verdict nor a confirmation is given.
     """
     to = BookingStatus.NO_SHOW if verdict is None else BookingStatus(verdict.value)
     if verdict is None and not confirm_no_show:
@@ -168,7 +170,7 @@ def settle_by_person(
     if (verdict is None and not is_proposed) or too_early:
         raise ForbiddenTransition(booking.reference, booking.status, to)
     judging = _Judging(services, session, act=act)
-    Effects(services, session, act, act.happened_at).settle([judging.by_person(booking, to, reason)], by_person=True)
+    Effects(services, session, act, as_of).settle([judging.by_person(booking, to, reason)], by_person=True)
 
 
 def _in_batches(

@@ -207,4 +207,4 @@ class SweepWorld(World):
             booking = session.scalars(select(Booking).where(Booking.reference == reference).with_for_update()).one()
             act = replace(self.run(at), actor="staff:松戸").act(self.services)
             settle_by_person(session, self.services, act, booking, Verdict(verdict) if verdict else None, "TELEPHONE",
-                             confirm_no_show=confirm_no_show)  # fmt: skip
+                             as_of=at, confirm_no_show=confirm_no_show)  # fmt: skip

@@ -404,6 +404,17 @@ def test_a_crash_in_the_middle_leaves_the_rest_due_and_nothing_half_done(world):
     assert world.count(VerdictRecord) == len(world.messages("no_show")) == len(references)
 
 
+@pytest.mark.parametrize("pieces", [NOBODY, SHUT])
+def test_the_same_sweep_again_sends_what_a_slow_one_queued_before_it_died(world, pieces):
+    world.session(*pieces)
+    slow = world.run(TENTH)
+    world.clock.forward(minutes=1)
+    judge_due(world.services, slow)
+    [message] = [m for m in world.rows(OutboxMessage) if m.kind in {"no_show", "office_fault"}]
+    # Due any later, it would wait in a second run of the same business time, which would call itself complete.
+    assert message.due_at == TENTH
+
+
 def test_one_session_that_cannot_be_judged_stops_no_other_and_is_named(world):
     references = put_sessions(world.services, 5)
     put_evidence(world.services, references, NOBODY, TENTH)
