@@ -53,7 +53,7 @@ def remove_meetings(services: Services, run: Run) -> RemovalReport:
     """
     report = RemovalReport()
     with services.database.read() as session:
-        rows = store.unwanted_meetings(session, services.office.code)
+        rows = store.unwanted_meetings(session, services.office.code, run.at(services.clock()))
     if not rows:
         return report
     services.set_stage(run.as_of)
@@ -115,6 +115,8 @@ class _Round:
     def _one(self, row: Row[Any], meeting_ids: Sequence[str], stop: str | None) -> str | None:
         """Remove what stands for one row and return the code for which the rest of its host is left, if any."""
         code = self._halt or stop
+        if code is None and not self._is_still_unwanted(row):
+            return stop
         if code is None:
             try:
                 removed = [end_and_delete(self._zoom, meeting_id) for meeting_id in meeting_ids]
@@ -128,6 +130,12 @@ class _Round:
         with self._lock:
             self._report.incomplete.append((row.booking, code))
         return stop
+
+    def _is_still_unwanted(self, row: Row[Any]) -> bool:
+        # An event that came since may have shown that the client is there.
+        now = self._run.at(self._services.clock())
+        with self._services.database.read() as session:
+            return bool(store.unwanted_meetings(session, self._services.office.code, now, [row.id]))
 
     def _sorted(self, error: ZoomError) -> str | None:
         """Return the code if nothing more can be had of this host now; note it when the same holds for all hosts."""

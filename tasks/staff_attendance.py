@@ -38,7 +38,7 @@ from madoguchi.domain.verdict import deadline, judge, reason_ja
 from madoguchi.store import staff_bookings as bookings
 from madoguchi.store import verdicts as store
 from madoguchi.store.audit import Act, audit_row, write_audit
-from madoguchi.store.evidence import NewEvidence, add_evidence, evidence_of
+from madoguchi.store.evidence import SESSION_START, NewEvidence, add_evidence, evidence_of
 from madoguchi.store.models import Booking, Evidence
 from madoguchi.store.restrictions import open_task
 from tasks.settling import CALL_APPLICANT
@@ -136,7 +136,7 @@ def _contact(act: Act, booking: Booking, form: Contact) -> NewEvidence:
         EvidenceSource.STAFF,
         act.happened_at,
         f"staff:{booking.id}:{channel}:{about}:{_when(act.happened_at, form.received_at)}",
-        {"channel": channel, "about": about},
+        {"channel": channel, "about": about, SESSION_START: booking.start_at.isoformat()},
     )
 
 
@@ -242,8 +242,9 @@ def check_in(services: Services, run: Run, form: CheckIn) -> Done:
         _require_check_in_time(now.happened_at, act.happened_at, booking)
         key = f"checkin:{booking.id}:{booking.revision}:{kind}:{_when(act.happened_at, form.seen_at)}"
         source = EvidenceSource.COUNSELLOR
+        about = {SESSION_START: booking.start_at.isoformat()}
         new = add_evidence(
-            session, act, [NewEvidence(booking.id, booking.revision, kind, source, act.happened_at, key)]
+            session, act, [NewEvidence(booking.id, booking.revision, kind, source, act.happened_at, key, about)]
         )
         reference = booking.reference
     told = f"{moment_ja(act.happened_at)}に「{form.who}」"

@@ -33,12 +33,14 @@ from madoguchi.store import staff_bookings as store
 from madoguchi.store.audit import Act
 from madoguchi.store.meeting_removal import mark_unwanted
 from madoguchi.store.models import Booking, BookingRequest
+from madoguchi.store.outbox import start_told
 from madoguchi.store.runs import close_staff_tasks
 from madoguchi.store.transitions import move_booking as move_state
 from madoguchi.store.transitions import move_request
 from madoguchi.store.verdicts import withdraw
 from tasks.booking_mail import Telling, tell
 from tasks.delivery import FAILED_MESSAGE, UNSENT_MESSAGE
+from tasks.meeting_mail import ACCESS_KINDS
 from tasks.settling import CALL_APPLICANT, pin_templates
 from tasks.staff import CALL_THEM, Done, Refused, act_of, aware, booking_of, staff_run
 from tasks.wiring import Run, Services
@@ -144,7 +146,10 @@ def _cancel(
     _close_what_is_moot(session, act, booking)
     close_staff_tasks(session, act, booking.reference)
     close_staff_tasks(session, act, request.reference)
-    told = tell(services, session, act, [_telling(run, act, booking, takes_back=takes_back, by_office=by_office)])
+    # Moved, and not told of it yet: the mail speaks of the time that the client knows.
+    known = start_told(session, booking.id, ACCESS_KINDS) or booking.start_at
+    telling = _telling(run, act, booking, known, takes_back=takes_back, by_office=by_office)
+    told = tell(services, session, act, [telling])
     notes = [] if told else [CALL_THEM]
     if was in SETTLED_BOOKINGS:
         notes.append(f"{BOOKING_WORDS[was]}だったものを、開始から10分までにご連絡があったものとして改めました。")
@@ -152,8 +157,8 @@ def _cancel(
     return Done(booking.reference, said, tuple(notes), freed=_worth_giving(freed, run.as_of))
 
 
-def _telling(run: Run, act: Act, booking: Booking, *, takes_back: bool, by_office: bool) -> Telling:
-    start, reference, revision = booking.start_at, booking.reference, booking.revision
+def _telling(run: Run, act: Act, booking: Booking, start: datetime, *, takes_back: bool, by_office: bool) -> Telling:
+    reference, revision = booking.reference, booking.revision
     if takes_back:
         return Telling(
             booking,

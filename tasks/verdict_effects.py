@@ -46,6 +46,7 @@ _TASK_OF: Final[Mapping[BookingStatus, str]] = {
 _ALL_TASKS: Final = (CONFIRM_NO_SHOW, OFFICE_FAULT, SETTLE_ATTENDANCE, EVIDENCE_AFTER_VERDICT)
 # Not an office fault: a host who comes late may still meet the client there; the night removes that meeting.
 _ENDS_THE_MEETING: Final = frozenset({BookingStatus.NO_SHOW})
+_ABSENT: Final = frozenset({BookingStatus.NO_SHOW, BookingStatus.NO_SHOW_PROPOSED})
 _MAILS: Final = (MailKind.NO_SHOW, MailKind.OFFICE_FAULT, MailKind.CORRECTED)
 
 
@@ -89,7 +90,7 @@ class Effects:
     def settle(self, decisions: Sequence[Decision], *, by_person: bool = False) -> None:
         """Let the decisions hold. ForbiddenTransition when the lifecycle forbids one; roll back then."""
         before = {decision.booking.id: BookingStatus(decision.booking.status) for decision in decisions}
-        told_back = [d for d in decisions if self._take_back(d, before[d.booking.id])]
+        told_back = [d for d in decisions if self._take_back(d, before[d.booking.id]) and d.to not in _ABSENT]
         details = {d.booking.id: {"verdict": d.number, "rules": d.rules, "reasons": list(d.reasons)} for d in decisions}
         move_bookings(
             self.session, [(d.booking, d.to, d.reasons[0], details[d.booking.id]) for d in decisions], self.act
@@ -106,8 +107,10 @@ class Effects:
         booking = decision.booking
         if old is BookingStatus.OFFICE_FAULT:
             store.withdraw(self.session, self.act, booking.id, MailKind.OFFICE_FAULT, VERDICT_CHANGED)
+        # A correction that has not left would say what does not hold any more: it is said anew.
+        unsaid = store.withdraw_unsent(self.session, self.act, booking.id, MailKind.CORRECTED, VERDICT_CHANGED)
         if old is not BookingStatus.NO_SHOW:
-            return False
+            return unsaid
         if store.withdraw(self.session, self.act, booking.id, MailKind.NO_SHOW, VERDICT_CHANGED):
             return True
         waits = store.task_stands(

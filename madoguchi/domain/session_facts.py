@@ -318,7 +318,8 @@ def _meeting_gone(record: _Record, host: HostFacts) -> bool:
 
 
 def _would_have_noticed(record: _Record) -> bool:
-    told = record.by(Kind.MEETING_STARTED, Source.WEBHOOK) + record.by(Kind.HOST_JOINED, Source.WEBHOOK)
+    # Not by "started": a subscription may lack the events about participants, and then nobody is ever heard of.
+    told = record.by(Kind.HOST_JOINED, Source.WEBHOOK)
     if any(record.start - SAME_VISIT <= at <= record.limit for at in told):
         return True
     looked = record.times(Kind.HOST_ALONE) + record.by(Kind.CLIENT_NOT_SEEN, Source.COUNSELLOR)

@@ -21,6 +21,10 @@ from madoguchi.store.types import new_id
 _AT_ONCE = 500
 
 
+SESSION_START = "session_start"
+"""The detail by which what people said is known to be about this time of a session, whatever its link."""
+
+
 @dataclass(frozen=True)
 class NewEvidence:
     """One piece of evidence to be kept. `happened_at` (aware): when it happened; the record adds when it was known.
@@ -112,23 +116,24 @@ def evidence_of(session: Session, bookings: Sequence[tuple[str, int]]) -> dict[s
 
 
 def _said_before(session: Session, changed: Sequence[str], part: Sequence[str]) -> set[str]:
-    """Return the ids of what people said about an earlier meeting of these bookings for the very same time."""
+    """Return the ids of what people said about an earlier meeting of these bookings for the very same time.
+
+    That the link was told is left out: it was another link.
+    """
     asked = sorted(set(changed) & set(part))
     if not asked:
         return set()
-    return set(
-        session.scalars(
-            select(Evidence.id)
-            .join(Meeting, (Meeting.booking_id == Evidence.booking_id) & (Meeting.revision == Evidence.revision))
-            .join(Booking, Booking.id == Evidence.booking_id)
-            .where(
-                Evidence.booking_id.in_(asked),
-                Evidence.revision < Booking.revision,
-                Evidence.source.in_((EvidenceSource.STAFF.value, EvidenceSource.COUNSELLOR.value)),
-                Meeting.start_at == Booking.start_at,
-            )
+    rows = session.execute(
+        select(Evidence.id, Evidence.details, Booking.start_at)
+        .join(Booking, Booking.id == Evidence.booking_id)
+        .where(
+            Evidence.booking_id.in_(asked),
+            Evidence.revision < Booking.revision,
+            Evidence.kind != EvidenceKind.LINK_TOLD.value,
+            Evidence.source.in_((EvidenceSource.STAFF.value, EvidenceSource.COUNSELLOR.value)),
         )
-    )
+    ).tuples()
+    return {row_id for row_id, details, start in rows if details.get(SESSION_START) == start.isoformat()}
 
 
 def booking_of_meeting(session: Session, office: str, meeting_id: str) -> Row[Any] | None:

@@ -56,13 +56,15 @@ def run_of_prefect(session: Session, prefect_run: str) -> RunRecord | None:
 def open_staff_task(session: Session, act: Act, kind: str, subject: str, reason: str | None) -> bool:
     """Ask a person to look at something and tell whether that is new; asking twice changes nothing.
 
-    A matter that was closed and comes back is opened again.
+    A matter that was closed and comes back is opened again. One that is open takes the newest reason: what has to be
+    told by telephone now is not what had to be told last week.
     """
     known = session.scalar(
         select(StaffTask).where(StaffTask.office == act.office, StaffTask.kind == kind, StaffTask.subject == subject)
     )
     if known is not None:
         if known.closed_at is None:
+            known.reason = reason
             return False
         known.reason, known.opened_at, known.closed_at, known.closed_by = reason, act.happened_at, None, None
         return True

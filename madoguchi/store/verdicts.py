@@ -210,6 +210,25 @@ def withdraw(session: Session, act: Act, booking_id: str, kind: MailKind, reason
     return status in _LEFT
 
 
+def withdraw_unsent(session: Session, act: Act, booking_id: str, kind: MailKind, reason: str) -> bool:
+    """Take mails of a kind about a booking back that have not left; True when there were any."""
+    rows = session.execute(
+        select(OutboxMessage.id, OutboxMessage.status)
+        .where(
+            OutboxMessage.booking_id == booking_id,
+            OutboxMessage.kind == kind.value,
+            OutboxMessage.status.in_([status.value for status in _UNSENT]),
+        )
+        .with_for_update()
+    ).all()
+    settle(
+        session,
+        act,
+        [Settled(row.id, MessageStatus(row.status), MessageStatus.SUPPRESSED, reason) for row in rows],
+    )
+    return bool(rows)
+
+
 def task_stands(session: Session, office: str, kind: str, subject: str, reason: str) -> bool | None:
     """Tell whether somebody still has to do a task of exactly that reason; None when there never was one."""
     task = session.scalar(

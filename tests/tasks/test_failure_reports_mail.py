@@ -130,8 +130,8 @@ BEFORE_THE_MAIL_LEFT = [
     # what happens between two deliveries; the one kind that leaves; what it must say, and what not
     pytest.param([called_off], "cancelled", "9月24日", "9月25日", id="cancelled"),
     pytest.param([moved], "changed", "9月25日", None, id="moved"),
-    pytest.param([moved, called_off], "cancelled", "9月25日", "zoom", id="moved, then cancelled"),
-    pytest.param([moved, relay_out, called_off], "cancelled", "9月25日", "zoom", id="tried in vain, then cancelled"),
+    pytest.param([moved, called_off], "cancelled", "9月24日", "zoom", id="moved, then cancelled"),
+    pytest.param([moved, relay_out, called_off], "cancelled", "9月24日", "zoom", id="tried in vain, then cancelled"),
     pytest.param(
         [moved, moved_on],
         "changed",

@@ -13,11 +13,12 @@ from madoguchi.domain.evidence import EvidenceKind as Kind
 from madoguchi.domain.evidence import EvidenceSource as Source
 from madoguchi.domain.lifecycle import ForbiddenTransition
 from madoguchi.sandbox.mailbox_server import running_mailbox
+from madoguchi.store.meeting_removal import unwanted_meetings
 from madoguchi.store.models import Audit, Booking, BookingRequest, OutboxMessage, StaffTask
 from tasks.delivery import deliver_messages
 from tasks.settling import CALL_APPLICANT
 from tasks.verdict_effects import EVIDENCE_AFTER_VERDICT, OFFICE_FAULT, SETTLE_ATTENDANCE, VERDICT_CHANGED
-from tests.tasks.sweep_world import CALLED, CAME, NOBODY, NOTHING, SHUT, TENTH, SweepWorld, minute
+from tests.tasks.sweep_world import CALLED, CAME, NOBODY, NOTHING, SHUT, TENTH, SweepWorld, minute, put_evidence
 from tests.webhook_help import event, minutes, put
 
 SEEN = (Kind.CLIENT_SEEN, 4, Source.COUNSELLOR)
@@ -320,3 +321,28 @@ def test_reconsidering_nothing_opens_nothing(world):
     from tasks.verdicts import reconsider
 
     assert reconsider(services, world.run(), []) == []
+
+
+def test_report_9_a_correction_that_has_not_left_is_said_anew_when_the_verdict_changes_again(world, mailbox):
+    reference = world.session(*NOBODY)
+    world.sweep(TENTH)
+    mark(world, "sent")
+    put_evidence(world.services, [reference], ((Kind.CONTACT, 5, Source.STAFF),), minute(30))
+    world.reconsider(reference, at=minute(30))
+    assert world.mails(reference)[1:] == [("corrected", "queued", None)]
+    put_evidence(world.services, [reference], ((Kind.GUEST_JOINED, 6, Source.WEBHOOK),), minute(31))
+    world.reconsider(reference, at=minute(31))
+    assert world.state(reference) == "attended"
+    assert world.mails(reference)[1:] == [("corrected", "suppressed", VERDICT_CHANGED), ("corrected", "queued", None)]
+
+
+def test_a_meeting_in_which_the_client_turns_out_to_be_is_not_ended_before_its_time(world):
+    reference = world.session(*NOBODY)
+    world.sweep(TENTH)
+    with world.database.read() as session:
+        assert len(unwanted_meetings(session, world.office.code, minute(12))) == 1
+    put_evidence(world.services, [reference], ((Kind.GUEST_JOINED, 2, Source.WEBHOOK),), minute(12))
+    world.reconsider(reference, at=minute(12))
+    with world.database.read() as session:
+        assert unwanted_meetings(session, world.office.code, minute(12)) == []
+        assert len(unwanted_meetings(session, world.office.code, minute(31))) == 1

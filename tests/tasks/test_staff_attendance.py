@@ -20,6 +20,8 @@ from tests.tasks.staff_help import at_once, refusal
 from tests.tasks.sweep_world import CALLED, CAME, NOBODY, NOTHING, TENTH, minute
 from tests.world import Clock, jst, office
 
+OF_THIS_TIME = {"session_start": "2026-09-24T02:00:00+00:00"}
+
 AFTERNOON = jst("2026-09-24 15:30")
 
 
@@ -72,7 +74,8 @@ def test_report_11_a_call_in_time_that_is_entered_in_the_afternoon_reverses_the_
     assert world.mails(reference) == [("no_show", "suppressed", "VERDICT_CHANGED")]
     contact = pieces(world, reference)[-1]
     assert contact == (
-        "contact", "staff", jst("2026-09-24 11:05"), AFTERNOON, {"channel": "telephone", "about": "late"},
+        "contact", "staff", jst("2026-09-24 11:05"), AFTERNOON,
+        {"channel": "telephone", "about": "late", **OF_THIS_TIME},
     )  # fmt: skip
     assert done.notes == ("出欠の記録を、「連絡なく不参加」から「連絡あり」に改めました。",)
     [row] = [row for row in world.rows(Audit, subject=reference) if row.action == "evidence" and row.new == "contact"]
@@ -199,7 +202,7 @@ def test_after_a_persons_decision_a_new_contact_asks_and_changes_nothing(world):
 def test_what_the_counsellor_says_is_evidence_with_both_times(world, who, kind):
     reference = world.session(*NOTHING)
     see(world, reference, who, at="11:09")
-    assert pieces(world, reference) == [(kind, "counsellor", jst("2026-09-24 11:09"), TENTH, {})]
+    assert pieces(world, reference) == [(kind, "counsellor", jst("2026-09-24 11:09"), TENTH, OF_THIS_TIME)]
 
 
 def test_report_20_the_counsellor_who_says_that_the_client_is_here_undoes_a_no_show_of_the_machine(world):

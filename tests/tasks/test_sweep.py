@@ -21,12 +21,12 @@ from madoguchi.domain.participant import Participant, PastMeeting
 from madoguchi.domain.standing import standing
 from madoguchi.domain.verdict import RULES
 from madoguchi.store.database import Database
+from madoguchi.store.evidence import SESSION_START
 from madoguchi.store.models import (
     Audit,
     Booking,
     BookingRequest,
     Evidence,
-    Meeting,
     Occupancy,
     OutboxMessage,
     StaffTask,
@@ -586,7 +586,7 @@ def test_a_call_before_the_link_was_replaced_still_counts_and_one_before_a_move_
         for piece in (*session.scalars(zoom_said), *session.scalars(select(OutboxMessage))):
             piece.revision = later
         row.revision = later
-        if moved:
-            session.scalars(select(Meeting).where(Meeting.booking_id == row.id)).one().start_at -= timedelta(days=1)
+        said = session.scalars(select(Evidence).where(Evidence.booking_id == row.id, Evidence.kind == "contact")).one()
+        said.details = {SESSION_START: (row.start_at - timedelta(days=moved)).isoformat()}
     world.sweep()
     assert world.state(reference) == state
