@@ -20,8 +20,8 @@ from madoguchi.store import day_list as store
 from madoguchi.store.audit import Act, audit_row, write_audit
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE
 from tasks.meeting_removal import ZOOM_DIFFERS, ZOOM_DRIFT
-from tasks.settling import CALL_APPLICANT, REVIEW_REQUEST, SWITCH_REGISTRATION
-from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, OFFICE_FAULT, SETTLE_ATTENDANCE
+from tasks.settling import CALL_APPLICANT, OFFICE_FAULT, REVIEW_REQUEST, SWITCH_REGISTRATION
+from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, SETTLE_ATTENDANCE
 from tasks.wiring import Services
 
 TASKS_SHOWN = 100

@@ -23,12 +23,12 @@ from tasks.inbox import InboxReport
 from tasks.meeting_removal import ZOOM_DIFFERS, ZOOM_DRIFT, RemovalReport
 from tasks.meetings import MeetingsReport
 from tasks.scheduling import ScheduleReport
-from tasks.settling import CALL_APPLICANT, REVIEW_REQUEST, SWITCH_REGISTRATION
+from tasks.settling import CALL_APPLICANT, OFFICE_FAULT, REVIEW_REQUEST, SWITCH_REGISTRATION
 from tasks.steps import StepError, new_run
 from tasks.summary import Shortfall, Summary, counts_table, reasons_table
 from tasks.summary import begin as record_begin
 from tasks.summary import conclude as record_end
-from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, OFFICE_FAULT, SETTLE_ATTENDANCE
+from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, SETTLE_ATTENDANCE
 from tasks.wiring import Run, services
 
 _OUTCOMES_JA = {

@@ -25,7 +25,7 @@ from madoguchi.store.models import BookingRequest
 from madoguchi.store.outbox import NewMessage, queue_messages
 from madoguchi.store.runs import open_staff_task
 from madoguchi.store.transitions import move_request
-from tasks.settling import CALL_APPLICANT, REVIEW_REQUEST, mailable, pin_templates
+from tasks.settling import CALL_APPLICANT, OFFICE_FAULT, REVIEW_REQUEST, mailable, pin_templates
 from tasks.wiring import Run, Services
 
 _TRIES = 4
@@ -55,7 +55,7 @@ class _Free:
 def release_expired_holds(services: Services, run: Run) -> list[str]:
     """Give up holds whose session began without a verified meeting and return their references.
 
-    Nobody was told of them; the office failed here, so their applicants go to a person at once.
+    The office failed here, so their applicants go to a person at once; most of them were told nothing yet.
     """
     released = []
     with services.database.write() as session:
@@ -63,6 +63,9 @@ def release_expired_holds(services: Services, run: Run) -> list[str]:
         for booking in store.stale_holds(session, act.office, run.as_of):
             request = store.release_hold(session, booking, act, "NO_MEETING_IN_TIME")
             open_staff_task(session, act, REVIEW_REQUEST, request.reference, "NO_MEETING_IN_TIME")
+            if booking.revision > 0:
+                # Told of an earlier time or link, and now there is no meeting: somebody has to call and say sorry.
+                open_staff_task(session, act, OFFICE_FAULT, booking.reference, "NO_MEETING_IN_TIME")
             released.append(booking.reference)
     return released
 

@@ -31,6 +31,7 @@ from tasks.wiring import Run, Services
 REVIEW_REQUEST = "review-request"
 CALL_APPLICANT = "call-applicant"
 SWITCH_REGISTRATION = "switch-registration"
+OFFICE_FAULT = "office-fault"
 
 _STATUS = {
     Outcome.ACCEPT: RequestStatus.RECEIVED,

@@ -41,9 +41,9 @@ from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.evidence import SESSION_START, NewEvidence, add_evidence, evidence_of
 from madoguchi.store.models import Booking, Evidence
 from madoguchi.store.restrictions import open_task
-from tasks.settling import CALL_APPLICANT
+from tasks.settling import CALL_APPLICANT, OFFICE_FAULT
 from tasks.staff import Done, Refused, act_of, booking_of, names_request, request_of, staff_run
-from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, OFFICE_FAULT, SETTLE_ATTENDANCE, pin_mails
+from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, SETTLE_ATTENDANCE, pin_mails
 from tasks.verdicts import BY_PERSON, reconsider, settle_by_person
 from tasks.wiring import Run, Services
 
@@ -181,6 +181,9 @@ def _when(happened: datetime, given: datetime | None) -> str:
 def _require_known(session: Session, act: Act, booking: Booking, cannot: str) -> None:
     """Only a session that was told to somebody, and is not called off, has anything to be said about it."""
     status = BookingStatus(booking.status)
+    if status == BookingStatus.HELD and booking.revision > 0:
+        # Told of an earlier time or link: the client may well call.
+        return
     if status == BookingStatus.HELD:
         raise Refused(
             f"{booking.reference} は確定の準備中のため、{cannot}。数分後、確定してからもう一度実行してください。"

@@ -26,11 +26,10 @@ from madoguchi.store.staff_bookings import close_tasks
 from madoguchi.store.transitions import move_bookings
 from tasks.booking_mail import Telling, tell
 from tasks.scheduling import Offers, free_places
-from tasks.settling import CALL_APPLICANT, pin_templates
+from tasks.settling import CALL_APPLICANT, OFFICE_FAULT, pin_templates
 from tasks.wiring import Services
 
 CONFIRM_NO_SHOW: Final = "confirm-no-show"
-OFFICE_FAULT: Final = "office-fault"
 SETTLE_ATTENDANCE: Final = "settle-attendance"
 EVIDENCE_AFTER_VERDICT: Final = "evidence-after-verdict"
 """Staff tasks, each about a booking: confirm a proposed no-show; call and book anew; say what was; look again."""

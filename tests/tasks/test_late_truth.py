@@ -16,8 +16,8 @@ from madoguchi.sandbox.mailbox_server import running_mailbox
 from madoguchi.store.meeting_removal import unwanted_meetings
 from madoguchi.store.models import Audit, Booking, BookingRequest, OutboxMessage, StaffTask
 from tasks.delivery import deliver_messages
-from tasks.settling import CALL_APPLICANT
-from tasks.verdict_effects import EVIDENCE_AFTER_VERDICT, OFFICE_FAULT, SETTLE_ATTENDANCE, VERDICT_CHANGED
+from tasks.settling import CALL_APPLICANT, OFFICE_FAULT
+from tasks.verdict_effects import EVIDENCE_AFTER_VERDICT, SETTLE_ATTENDANCE, VERDICT_CHANGED
 from tests.tasks.sweep_world import CALLED, CAME, NOBODY, NOTHING, SHUT, TENTH, SweepWorld, minute, put_evidence
 from tests.webhook_help import event, minutes, put
 

@@ -497,3 +497,9 @@ def test_a_look_from_before_another_runner_was_done_takes_nobodys_slot_back(data
         assert world.messages() == []
     finally:
         other.close()
+
+
+def test_somebody_who_was_told_and_has_no_meeting_after_all_is_called(world):
+    reference = world.occupy(f"{THU} 11:00", status="held", revision=1)
+    assert release_expired_holds(world.services, world.run(jst(f"{THU} 11:00"))) == [reference]
+    assert ("office-fault", reference, "NO_MEETING_IN_TIME") in world.staff()

@@ -33,10 +33,10 @@ from madoguchi.store.models import (
     VerdictRecord,
 )
 from madoguchi.store.verdicts import verdicts_of
-from tasks.settling import CALL_APPLICANT
+from tasks.settling import CALL_APPLICANT, OFFICE_FAULT
 from tasks.summary import Summary
 from tasks.sweep_reports import lacking_verdicts
-from tasks.verdict_effects import CONFIRM_NO_SHOW, OFFICE_FAULT, SETTLE_ATTENDANCE
+from tasks.verdict_effects import CONFIRM_NO_SHOW, SETTLE_ATTENDANCE
 from tasks.verdicts import BATCH, judge_due
 from tests.tasks.sweep_world import (
     CALLED,
