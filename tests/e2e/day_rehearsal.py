@@ -53,7 +53,7 @@ class Hand:
     """A warm process that runs commands one after the other."""
 
     def __init__(self, office, **more):
-        self._errors = office.folder / "stderr"
+        self._errors, self._said = office.folder / "stderr", office.folder / "stdout"
         with self._errors.open("ab") as errors:
             self.child = subprocess.Popen(
                 [sys.executable, "-m", "tests.e2e.day_child"],
@@ -74,6 +74,8 @@ class Hand:
         """Code and summary of what was ordered."""
         lines = [self.child.stdout.readline() for _ in range(2)]
         assert lines[1], self.errors()
+        with self._said.open("ab") as said:
+            said.writelines(lines)
         return json.loads(lines[1])["code"], json.loads(lines[0])
 
     def do(self, arguments):
