@@ -151,7 +151,9 @@ def test_report_21_showing_a_booking_explains_every_verdict_from_the_record_alon
     assert first["duties"]["link"]["duty"] == "done"
     assert (third["actor"], third["reasons"], third["by_person"]) == ("staff:柏", ["ASKED_COUNSELLOR"], True)
     contact = next(piece for piece in found["evidence"] if piece["kind"] == "contact")
-    assert (contact["actor"], contact["details"]) == ("staff:松戸", {"channel": "telephone", "about": "late"})
+    assert (contact["actor"], contact["details"]) == (
+        "staff:松戸", {"channel": "telephone", "about": "late", "session_start": "2026-09-24T02:00:00+00:00"},
+    )  # fmt: skip
     assert [task["kind"] for task in found["staff_tasks"] if task["status"] == "open"] == ["uncertain-message"]
     assert (found["person"]["reason"], found["person"]["no_shows"]) == ("RESTRICTED", 0)
     assert [b["status"] for b in found["person"]["bookings"]] == ["attended"]
