@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from madoguchi.domain import wording
+from madoguchi.domain.amendment import AmendedContext, WithdrawnContext
 from madoguchi.domain.message import (
     AlternativesContext,
     ConfirmedContext,
@@ -126,6 +127,15 @@ def spaced_meeting_id(meeting_id: str) -> str:
     return f"{digits[:3]} {digits[3:-last]} {digits[-last:]}"
 
 
+def _notice(context: AmendedContext) -> dict[str, Any]:
+    content = context.content
+    return {
+        "effective_on": wording.long_date(content.effective_at.astimezone(JST).date()),
+        "summary": content.summary,
+        "full_text_url": content.full_text_url,
+    }
+
+
 _TOLD: Final[Mapping[type[MailContext], Callable[[Any], dict[str, Any]]]] = {
     ConfirmedContext: _confirmed,
     IncompleteContext: _incomplete,
@@ -137,4 +147,6 @@ _TOLD: Final[Mapping[type[MailContext], Callable[[Any], dict[str, Any]]]] = {
     CorrectedContext: _corrected,
     OfficeFaultContext: _office_fault,
     DeclinedContext: _declined,
+    AmendedContext: _notice,
+    WithdrawnContext: _notice,
 }

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final, Self, TypeAlias
 
+from madoguchi.domain.amendment import AmendedContext, WithdrawnContext
 from madoguchi.domain.office import SESSION_MINUTES
 from madoguchi.domain.session_mails import (
     CancelledContext,
@@ -38,6 +39,8 @@ class MailKind(StrEnum):
     CORRECTED = "corrected"
     OFFICE_FAULT = "office_fault"
     DECLINED = "declined"
+    TERMS_AMENDED = "terms_amended"
+    TERMS_WITHDRAWN = "terms_withdrawn"
 
 
 class MessageStatus(StrEnum):
@@ -130,6 +133,8 @@ KINDS: Final[Mapping[MailKind, KindRule]] = {
     ),
     MailKind.OFFICE_FAULT: KindRule("office_fault", False, None, frozenset({"office_fault"}), False),
     MailKind.DECLINED: KindRule("declined", False, None, frozenset(), False),
+    MailKind.TERMS_AMENDED: KindRule("terms_amended", False, None, frozenset(), False, too_late=MessageStatus.MISSED),
+    MailKind.TERMS_WITHDRAWN: KindRule("terms_withdrawn", False, None, frozenset(), False),
 }
 
 
@@ -272,7 +277,7 @@ class AlternativesContext:
         )
 
 
-MailContext: TypeAlias = ConfirmedContext | IncompleteContext | AlternativesContext | SessionMail
+MailContext: TypeAlias = ConfirmedContext | IncompleteContext | AlternativesContext | SessionMail | AmendedContext
 
 CONTEXTS: Final[Mapping[MailKind, type[MailContext]]] = {
     MailKind.CONFIRMED: ConfirmedContext,
@@ -286,6 +291,8 @@ CONTEXTS: Final[Mapping[MailKind, type[MailContext]]] = {
     MailKind.CORRECTED: CorrectedContext,
     MailKind.OFFICE_FAULT: OfficeFaultContext,
     MailKind.DECLINED: DeclinedContext,
+    MailKind.TERMS_AMENDED: AmendedContext,
+    MailKind.TERMS_WITHDRAWN: WithdrawnContext,
 }
 
 _HEX = re.compile(r"[0-9a-f]{16,64}")

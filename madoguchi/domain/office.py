@@ -85,6 +85,24 @@ class StandingPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class TermsPolicy:
+    """What the office has decided about amendments; neither law nor terms give figures.
+
+    `minimum_notice`: days between publishing and effect. `audience_days`: who used the service within so many days is
+    told, as is everybody with a session ahead or an application that is not settled. `approval_hours`: how long a
+    proposal waits for the approver. `per_second`: mails a second to one domain; `other_per_second`: to any that is not
+    named. `connections`: to the relay at once, for notices.
+    """
+
+    minimum_notice: int = 14
+    audience_days: int = 365
+    approval_hours: int = 72
+    per_second: Mapping[str, float] = field(default_factory=dict)
+    other_per_second: float = 10.0
+    connections: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """Everything the rules need to know of one office."""
 
@@ -116,5 +134,6 @@ class Office:
     reminders: ReminderTimes = ReminderTimes()
     no_show: NoShowPolicy = NoShowPolicy()
     standing: StandingPolicy = StandingPolicy()
+    terms: TermsPolicy = TermsPolicy()
     retention_days: Mapping[str, int] = field(default_factory=dict)
     zoom: ZoomLimits = ZoomLimits()

@@ -14,7 +14,7 @@ from madoguchi.domain.evidence import Verdict
 from madoguchi.domain.office import JST, SESSION_MINUTES
 
 
-class _AsJson:
+class AsJson:
     """`to_json` and `from_json` for a dataclass of texts, numbers, aware datetimes, days and tuples of datetimes."""
 
     __slots__ = ()
@@ -31,7 +31,7 @@ class _AsJson:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReminderContext(_AsJson):
+class ReminderContext(AsJson):
     """What a reminder says, a working day or an hour before.
 
     `telephone_opens`: when the telephone is answered again, if it is not on the day before the session; else None.
@@ -55,7 +55,7 @@ class ReminderContext(_AsJson):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedContext(_AsJson):
+class ChangedContext(AsJson):
     """What a revision of a confirmation says: another time, or the same time with another link.
 
     `previous_start`: the time that no longer holds; None when only the link changed.
@@ -79,7 +79,7 @@ class ChangedContext(_AsJson):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelledContext(_AsJson):
+class CancelledContext(AsJson):
     """What the receipt of a cancellation says (Art. 6(3)). `received_at`: when the client's call was taken.
 
     `by_office`: the office had to call the session off; then it says sorry and offers to book again.
@@ -98,7 +98,7 @@ class CancelledContext(_AsJson):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoShowContext(_AsJson):
+class NoShowContext(AsJson):
     """What the mail of Art. 6(3) says: nobody came and nobody called in ten minutes. Never says that use is refused."""
 
     recipient_name: str = field(repr=False)
@@ -111,7 +111,7 @@ class NoShowContext(_AsJson):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CorrectedContext(_AsJson):
+class CorrectedContext(AsJson):
     """What the correction of a no-show mail says. `verdict`: what holds now; never `no_show`."""
 
     recipient_name: str = field(repr=False)
@@ -127,7 +127,7 @@ class CorrectedContext(_AsJson):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OfficeFaultContext(_AsJson):
+class OfficeFaultContext(AsJson):
     """What the office says when it failed a client: sorry, and other times. `offers` may be empty; nothing is held."""
 
     recipient_name: str = field(repr=False)
@@ -147,7 +147,7 @@ class OfficeFaultContext(_AsJson):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeclinedContext(_AsJson):
+class DeclinedContext(AsJson):
     """What an applicant is told whose application staff could not accept: please call. Never why, never a refusal."""
 
     recipient_name: str = field(repr=False)

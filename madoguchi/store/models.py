@@ -26,6 +26,12 @@ from madoguchi.store.models_of_the_day import Evidence as Evidence  # noqa: PLC0
 from madoguchi.store.models_of_the_day import Restriction as Restriction  # noqa: PLC0414 — the same
 from madoguchi.store.models_of_the_day import VerdictRecord as VerdictRecord  # noqa: PLC0414 — the same
 from madoguchi.store.models_of_the_day import ZoomEventRecord as ZoomEventRecord  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_the_terms import Amendment as Amendment  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_the_terms import BlockedAddress as BlockedAddress  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_the_terms import Bounce as Bounce  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_the_terms import Notice as Notice  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_the_terms import NoticeSignOff as NoticeSignOff  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_the_terms import TermsText as TermsText  # noqa: PLC0414 — the same
 from madoguchi.store.types import new_id
 
 _ACTIVE = text("status IN ('held', 'confirmed')")
@@ -61,6 +67,9 @@ class TermsVersion(Base):
     enacted_on: Mapped[date] = mapped_column(Date)
     effective_at: Mapped[datetime]
     url: Mapped[str] = mapped_column(String(400))
+    number: Mapped[int | None]
+    signatory: Mapped[str | None] = mapped_column(String(120))
+    withdrawn_at: Mapped[datetime | None]
 
 
 class ExportFile(Base):
@@ -104,6 +113,7 @@ class BookingRequest(Base):
         Index("ix_booking_request_number_index", "office", "number_index"),
         Index("ix_booking_request_row_key", "office", "source", "form", "row_key"),
         Index("ix_booking_request_file_id", "file_id", "row_number"),
+        Index("ix_booking_request_client_id", "client_id", "recorded_at"),
     )
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     reference: Mapped[str] = mapped_column(String(12))
@@ -242,16 +252,22 @@ class MailTemplate(Base):
 
 
 class OutboxMessage(Base):
-    """A mail to one person, as a row before it is mail. `dedupe_key` is why it cannot be queued twice."""
+    """A mail to one person, as a row before it is mail. `dedupe_key` is why it cannot be queued twice.
+
+    `lane`: empty for what is about one session; the rate limit's name (`gmail.com`, `other`) for a notice to everybody,
+    which waits for nobody and for which nobody waits. `amendment_id`: what such a notice is about.
+    """
 
     __tablename__ = "outbox_message"
     __table_args__ = (
         UniqueConstraint("office", "dedupe_key"),
-        Index("ix_outbox_message_due", "office", "due_at", "id", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
+        Index(
+            "ix_outbox_message_due", "office", "lane", "due_at", "id", sqlite_where=_UNSENT, postgresql_where=_UNSENT
+        ),
         # Only what somebody holds: an index over every status would be written twice a mail and read by nobody.
         Index("ix_outbox_message_claimed", "office", "claim_owner", sqlite_where=_CLAIMED, postgresql_where=_CLAIMED),
         Index("ix_outbox_message_booking_id", "booking_id"),
-    )
+    )  # fmt: skip
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=new_id)
     office: Mapped[str] = mapped_column(String(40))
     dedupe_key: Mapped[str] = mapped_column(String(120))
@@ -262,6 +278,8 @@ class OutboxMessage(Base):
     revision: Mapped[int]
     template_version: Mapped[str] = mapped_column(String(16))
     sealed_context: Mapped[bytes]
+    lane: Mapped[str] = mapped_column(String(40), default="", server_default="")
+    amendment_id: Mapped[str | None] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(20))
     reason: Mapped[str | None] = mapped_column(String(60))
     due_at: Mapped[datetime]
