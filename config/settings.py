@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     forms_dir: Path = ROOT / "config" / "forms"
     terms_dir: Path = ROOT / "config" / "terms"
     inbox_dir: Path | None = None
+    site_dir: Path | None = None
     encryption_keys: SecretStr = SecretStr("")
     zoom: ZoomSettings = ZoomSettings()
     smtp: SmtpSettings = SmtpSettings()
@@ -118,6 +119,11 @@ class Settings(BaseSettings):
     def resolved_inbox_dir(self) -> Path:
         """Where exports are put; `var/inbox` unless set."""
         return self.inbox_dir or self.var_dir / "inbox"
+
+    @property
+    def resolved_site_dir(self) -> Path:
+        """Where the public site of the terms is built, and served from; `var/site` unless set."""
+        return self.site_dir or self.var_dir / "site"
 
     @property
     def keys_text(self) -> str:

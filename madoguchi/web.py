@@ -1,4 +1,4 @@
-"""The web part: Zoom's webhooks taken in, and the day list for staff. An ASGI app that `madoguchi up` serves.
+"""The web part: Zoom's webhooks, the day list for staff, the public terms. An ASGI app that `madoguchi up` serves.
 
 Zoom has its answer as soon as the event lies in the spool; the record is written by a thread that may wait for it.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import uvicorn
 from sqlalchemy.exc import DBAPIError
@@ -29,6 +30,7 @@ from madoguchi.adapters.event_spool import EventSpool
 from madoguchi.adapters.zoom_webhook import WebhookRefused, validation_answer, verify
 from madoguchi.domain.zoom_signature import VALIDATION_EVENT
 from madoguchi.web_day import DayPages
+from madoguchi.web_terms import TermsPages
 from tasks.evidence import drain, seal_arrival
 from tasks.wiring import Run, Services
 
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 PRODUCT = "madoguchi-web"
 WEBHOOK_PATH = "/zoom/webhook"
 MOST_BYTES = 1_000_000
+_MOST_CONNECTIONS = 200
 _BODY_SECONDS = 5.0
 _ANYWAY_SECONDS = 15.0
 _LONGEST_PAUSE = 30.0
@@ -59,8 +62,8 @@ class WebSecrets:
         return f"WebSecrets(webhook={bool(self.webhook)}, password={bool(self.password)})"
 
 
-def build_app(services: Services, secrets: WebSecrets, taker: Taker) -> Starlette:
-    """Return the app. `services.spool` must be set; ValueError otherwise."""
+def build_app(services: Services, secrets: WebSecrets, taker: Taker, site: Path | None = None) -> Starlette:
+    """Return the app. `services.spool` must be set; ValueError otherwise. `site`: the folder of the public terms."""
     if services.spool is None:
         raise ValueError("the web part needs Services.spool, a folder for webhooks")
     webhooks = _Webhooks(services, secrets.webhook, EventSpool(services.spool), taker)
@@ -70,6 +73,7 @@ def build_app(services: Services, secrets: WebSecrets, taker: Taker) -> Starlett
             Route(WEBHOOK_PATH, webhooks.take, methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
             *pages.routes(),
+            *(TermsPages(site).routes() if site else []),
         ]
     )
 
@@ -112,6 +116,8 @@ class _Webhooks:
     async def _believe(self, request: Request, now: datetime) -> bytes:
         if not self._secret.strip():
             raise _Refusal("NO_SECRET", 503)
+        if _announced_bytes(request) > MOST_BYTES:
+            raise _Refusal("TOO_LARGE", 413)
         try:
             raw = await asyncio.wait_for(_body(request), _BODY_SECONDS)
         except (TimeoutError, ClientDisconnect):
@@ -130,6 +136,12 @@ class _Webhooks:
             # Not kept, so not taken: Zoom sends it again in five minutes.
             log.error("a webhook cannot be kept: %s", error.strerror)  # noqa: TRY400 — where it stood is known
             raise _Refusal("CANNOT_KEEP", 503) from None
+
+
+def _announced_bytes(request: Request) -> int:
+    """Return how long the body says it is; 0 where it does not say: reading it stops at the limit anyway."""
+    text = request.headers.get("content-length", "")
+    return int(text[:20]) if text.isascii() and text.isdigit() else 0
 
 
 async def _body(request: Request) -> bytes:
@@ -259,6 +271,8 @@ def server(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Se
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            # Beyond it the answer is 503 at once: whoever keeps connections open must not keep Zoom out by memory.
+            limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=3,
         )
@@ -267,14 +281,19 @@ def server(app: Starlette, host: str = "127.0.0.1", port: int = 0) -> uvicorn.Se
 
 @contextmanager
 def running_web(
-    services: Services, secrets: WebSecrets, reconsider: Reconsider | None = None, *, taking: bool = True
+    services: Services,
+    secrets: WebSecrets,
+    reconsider: Reconsider | None = None,
+    *,
+    taking: bool = True,
+    site: Path | None = None,
 ) -> Iterator[str]:
     """Serve in threads on a free port for as long as the block lasts and give the address, without a last slash.
 
-    For tests and rehearsals. `taking` False: webhooks stay in the spool.
+    For tests and rehearsals. `taking` False: webhooks stay in the spool. `site`: as for `build_app`.
     """
     taker = Taker(services, reconsider)
-    web = server(build_app(services, secrets, taker))
+    web = server(build_app(services, secrets, taker, site))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

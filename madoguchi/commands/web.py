@@ -16,7 +16,8 @@ def run(settings: Settings) -> int:
     services = build_services(settings)
     taker = Taker(services, reconsider)
     secrets = WebSecrets(settings.zoom.webhook_secret.get_secret_value(), settings.web.password.get_secret_value())
-    web = server(build_app(services, secrets, taker), settings.web.host, settings.web.port)
+    app = build_app(services, secrets, taker, settings.resolved_site_dir)
+    web = server(app, settings.web.host, settings.web.port)
     taker.start()
     try:
         web.run()

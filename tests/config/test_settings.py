@@ -28,6 +28,7 @@ NAMES = [
     ("FORMS_DIR", "forms", lambda s: str(s.forms_dir)),
     ("TERMS_DIR", "terms", lambda s: str(s.terms_dir)),
     ("INBOX_DIR", "in", lambda s: str(s.inbox_dir)),
+    ("SITE_DIR", "site", lambda s: str(s.site_dir)),
     ("ENCRYPTION_KEYS", KEY, lambda s: s.encryption_keys.get_secret_value()),
     ("ZOOM__TOKEN_URL", "https://zoom.example.jp/oauth/token", lambda s: s.zoom.token_url),
     ("ZOOM__API_URL", "https://zoom.example.jp/v2", lambda s: s.zoom.api_url),
