@@ -52,6 +52,8 @@ def changed(part: int, value: str) -> str:
         ("a/b/c/d", None),
         ("host/boot/12x/3", None),
     ],
+    # Fixed names: the tokens differ between the workers of one test run.
+    ids=["host", "boot", "process", "start", "nothing", "one part", "no number", "half a number"],
 )
 def test_a_token_of_another_boot_or_start_is_dead_and_of_another_host_unknown(token, expected):
     assert is_alive(token) is expected
