@@ -49,12 +49,14 @@ class Notified:
     """What one notification says about one recipient. Addresses stay out of `repr`.
 
     `status`: the code of RFC 3463, `5.1.1`, or empty. `reply`: the three digits of the SMTP reply, or empty.
-    `recipient`: as the reporting system writes it, `original`: as the sender had written it; either may be empty.
+    `is_about_sender`: the diagnostic text says so (`speaks_of_sender`). `recipient`: as the reporting system writes it,
+    `original`: as the sender had written it; either may be empty.
     """
 
     action: Action
     status: str = ""
     reply: str = ""
+    is_about_sender: bool = False
     recipient: str = field(default="", repr=False)
     original: str = field(default="", repr=False)
 
@@ -83,6 +85,8 @@ BY_STATUS: Final[Mapping[str, BounceKind]] = MappingProxyType(
         "5.3.4": BounceKind.POLICY,
         "5.3.": BounceKind.SOFT,
         "5.4.4": BounceKind.HARD,
+        # Exchange: the domain does not exist.
+        "5.4.310": BounceKind.HARD,
         # Null MX of the domain is 5.1.10; 5.4.1 is what Exchange says of an unknown recipient and others of a timeout.
         "5.4.": BounceKind.SOFT,
         "5.5.": BounceKind.POLICY,
@@ -107,8 +111,13 @@ BY_REPLY: Final[Mapping[str, BounceKind]] = MappingProxyType(
 )
 """By the longest beginning of the SMTP reply (RFC 5321, 4.2.3), where no status code says more."""
 
-_STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
-_REPLY: Final = re.compile(r"(?:^|[;\s])([245][0-5]\d)(?=[\s\-;]|$)")
+_STATUS: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
+_REPLY: Final = re.compile(r"(?:^|[;:\s])([245][0-5]\d)(?=[\s\-;:]|$)")
+_SENDER_WORDS: Final = re.compile(
+    r"spam|blacklist|blocklist|block list|blocked|listed (?:at|in|by)|reputation|policy|dmarc|\bspf\b|\bdkim\b|"
+    r"unsolicited|rate limit|too many|temporarily deferred|sender (?:address )?rejected|authentication",
+    re.IGNORECASE,
+)
 
 
 def kind_of(said: Notified) -> BounceKind:
@@ -121,6 +130,8 @@ def kind_of(said: Notified) -> BounceKind:
         found = _longest(BY_STATUS, said.status)
         if found is not None:
             return found
+    if said.reply.startswith("5") and said.is_about_sender:
+        return BounceKind.POLICY
     if said.reply:
         found = _longest(BY_REPLY, said.reply)
         if found is not None:
@@ -168,3 +179,11 @@ def normalised_address(address: str) -> str:
     if len(local) > 1 and local.startswith('"') and local.endswith('"'):
         local = local[1:-1].replace("\\", "")
     return f"{local}@{domain.rstrip('.')}".casefold()
+
+
+def speaks_of_sender(diagnostic: str) -> bool:
+    """Tell whether a refusal is about where a mail comes from or what it is, not about its recipient's address.
+
+    Carriers refuse a whole sender with a bare 550: taken for an unknown user, that would block everybody there.
+    """
+    return _SENDER_WORDS.search(diagnostic) is not None
