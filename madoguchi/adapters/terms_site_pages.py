@@ -182,14 +182,31 @@ def _environment(folder: Path) -> Environment:
     )
     templates.filters |= {
         "day": day_of,
-        "last_day": last_day_before,
-        "date": long_date,
-        "calendar_day": lambda moment: long_date(moment.astimezone(JST).date()),
-        "instant": lambda moment: moment.astimezone(JST).isoformat(timespec="seconds"),
+        "when": lambda moment, after="": _time(_instant(moment), day_of(moment), after),
+        "until": lambda moment, after="": _time(_instant(moment), last_day_before(moment), after),
+        "date": lambda day: _time(day.isoformat(), long_date(day)),
+        "calendar_day": _calendar_day,
+        "instant": _instant,
         "dialled": lambda number: re.sub(r"[^0-9+]", "", number),
         "paragraphs": _paragraphs,
     }
     return templates
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(JST).isoformat(timespec="seconds")
+
+
+def _calendar_day(moment: datetime, after: str = "") -> Markup:
+    day = moment.astimezone(JST).date()
+    return _time(day.isoformat(), long_date(day), after)
+
+
+def _time(machine: str, words: str, after: str = "") -> Markup:
+    """Return a time that breaks after its year only; `after` clings to its end, as `から` does."""
+    year, mark, rest = words.partition("年）")
+    inner = Markup('<span class="nb">{}</span><span class="nb">{}</span>').format(year + mark, rest + after)
+    return Markup('<time datetime="{}">{}</time>').format(machine, inner)
 
 
 def _printable(value: Any) -> Any:

@@ -107,7 +107,7 @@ class SiteContent:
             _check_aware(f"version {version.code}: effective_at", version.effective_at)
             if version.source_url is not None and not _is_web_address(version.source_url):
                 raise SiteContentError(f"version {version.code}: source_url is no http or https address; leave it out")
-        known = {version.code for version in self.versions}
+        known = {version.code: version for version in self.versions}
         for amendment in self.amendments:
             _check_amendment(amendment, known)
 
@@ -211,10 +211,12 @@ def _check_codes(kind: str, codes: Sequence[str]) -> None:
         seen.add(code.casefold())
 
 
-def _check_amendment(amendment: PublishedAmendment, known: set[str]) -> None:
+def _check_amendment(amendment: PublishedAmendment, known: Mapping[str, PublishedVersion]) -> None:
     for code in (amendment.code, amendment.old_code):
         if code not in known:
             raise SiteContentError(f"amendment {amendment.code}: version {code} is not among the versions; add it")
+    if (amendment.withdrawn_at is None) != (known[amendment.code].withdrawn_at is None):
+        raise SiteContentError(f"amendment {amendment.code}: it and its version must be withdrawn together")
     for name in ("effective_at", "published_at"):
         _check_aware(f"amendment {amendment.code}: {name}", getattr(amendment, name))
 
