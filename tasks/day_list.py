@@ -53,6 +53,8 @@ MAILS: Final[Mapping[MailKind, str]] = MappingProxyType(
         MailKind.CORRECTED: "訂正のお知らせ",
         MailKind.OFFICE_FAULT: "お詫び",
         MailKind.DECLINED: "お断りのお知らせ",
+        MailKind.TERMS_AMENDED: "規約の変更のお知らせ",
+        MailKind.TERMS_WITHDRAWN: "規約の変更を取りやめるお知らせ",
     }
 )
 MAIL_STATES: Final[Mapping[str, str]] = MappingProxyType(

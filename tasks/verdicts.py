@@ -21,7 +21,18 @@ from madoguchi.domain.evidence import Evidence, Verdict
 from madoguchi.domain.lifecycle import BookingStatus, ForbiddenTransition
 from madoguchi.domain.office import JST
 from madoguchi.domain.reminders import reminder_windows
-from madoguchi.domain.verdict import CONTACT_LIMIT, OUTSIDE_CATCH_UP, RULES, Change, Judgement, deadline, judge, revise
+from madoguchi.domain.verdict import (
+    CONTACT_LIMIT,
+    OUTSIDE_CATCH_UP,
+    RULES,
+    Change,
+    Judgement,
+    VerdictReason,
+    deadline,
+    judge,
+    revise,
+    zoom_was_asked,
+)
 from madoguchi.store import verdicts as store
 from madoguchi.store.audit import Act
 from madoguchi.store.evidence import evidence_of
@@ -224,7 +235,7 @@ class _Judging:
         decisions = []
         for booking in bookings:
             duties, judgement = self._judge(booking, evidence[booking.id], told.get(booking.id, ()))
-            to, reasons = self._now(booking, judgement)
+            to, reasons = self._now(booking, judgement, evidence[booking.id])
             decisions.append(_decision(booking, to, reasons, 1, evidence[booking.id], duties))
         return decisions
 
@@ -273,15 +284,23 @@ class _Judging:
         duties = self._duties(booking, told)
         return duties, judge(booking.start_at, evidence, duties.duties)
 
-    def _now(self, booking: Booking, judgement: Judgement) -> tuple[BookingStatus, tuple[str, ...]]:
-        """Return the state that a judgement leads to today: late sweeps and cautious offices ask a person."""
+    def _now(
+        self, booking: Booking, judgement: Judgement, evidence: Sequence[Evidence]
+    ) -> tuple[BookingStatus, tuple[str, ...]]:
+        """Return the state that a judgement leads to today: late sweeps and cautious offices ask a person.
+
+        So does a sweep that could not ask Zoom: webhooks are late now and then, and an absence is a grave thing to say.
+        """
         policy, as_of = self._services.office.no_show, self.act.happened_at
         if as_of - booking.start_at > policy.catch_up:
             return BookingStatus.UNDETERMINED, (OUTSIDE_CATCH_UP, *judgement.reasons)
         to = BookingStatus(judgement.verdict.value)
         is_later_day = as_of.astimezone(JST).date() > booking.start_at.astimezone(JST).date()
-        if to is BookingStatus.NO_SHOW and (policy.confirm_by_person or is_later_day):
-            to = BookingStatus.NO_SHOW_PROPOSED
+        if to is BookingStatus.NO_SHOW:
+            if policy.confirm_by_person or is_later_day:
+                return BookingStatus.NO_SHOW_PROPOSED, judgement.reasons
+            if not zoom_was_asked(evidence, deadline(booking.start_at)):
+                return BookingStatus.NO_SHOW_PROPOSED, (*judgement.reasons, VerdictReason.NOT_ASKED_IN_TIME)
         return to, judgement.reasons
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from madoguchi.domain.evidence import Duties, Duty, Evidence, Verdict
 from madoguchi.domain.evidence import EvidenceKind as Kind
+from madoguchi.domain.evidence import EvidenceSource as Source
 from madoguchi.domain.session_facts import Facts, read_facts
 
 CONTACT_LIMIT: Final = timedelta(minutes=10)
@@ -148,6 +149,20 @@ def judge(start: datetime, evidence: Sequence[Evidence], duties: Duties) -> Judg
     return next(
         Judgement(verdict, tuple(dict.fromkeys((*because, *besides)))) for verdict, because, besides in rules if because
     )
+
+
+def zoom_was_asked(evidence: Sequence[Evidence], limit: datetime) -> bool:
+    """Tell whether Zoom itself answered about the session at the limit or later: its status, lists or past meeting.
+
+    Webhooks are no answer: they come when they come. Says nothing about what the answer was.
+    """
+    return any(
+        piece.source in _ASKED and piece.kind not in _NO_ANSWER and piece.happened_at >= limit for piece in evidence
+    )
+
+
+_ASKED: Final = frozenset({Source.STATUS, Source.LIVE, Source.PAST})
+_NO_ANSWER: Final = frozenset({Kind.ZOOM_SILENT, Kind.ZOOM_DOWN})
 
 
 def _attended(facts: Facts) -> tuple[VerdictReason, ...]:

@@ -43,6 +43,7 @@ from tests.tasks.sweep_world import (
     CAME,
     LONG_AGO,
     NOBODY,
+    ONLY_EVENTS,
     NOTHING,
     SHUT,
     START,
@@ -532,12 +533,26 @@ def test_nobody_is_absent_on_the_word_of_events_that_zoom_itself_contradicts(wor
     assert world.state(reference) == "undetermined"
 
 
-@pytest.mark.parametrize("answer", ["started", SILENT], ids=["Zoom agrees", "Zoom cannot be asked"])
-def test_events_that_nothing_contradicts_are_enough(world, answer):
-    reference = world.session(*NOBODY)
+@pytest.mark.parametrize(
+    ("answer", "state", "reasons"),
+    [
+        pytest.param("started", "no_show", ["NOBODY_CAME"], id="Zoom agrees"),
+        pytest.param(SILENT, "no_show_proposed", ["NOBODY_CAME", "NOT_ASKED_IN_TIME"], id="Zoom cannot be asked"),
+    ],
+)
+def test_an_absence_needs_zooms_own_answer_beside_its_events(world, answer, state, reasons):
+    reference = world.session(*ONLY_EVENTS)
     zoom = FakeZoom(answer)
     world.whole_sweep(minute(10), services=asking(world, zoom))
-    assert (zoom.calls["status"], world.state(reference)) == (1, "no_show")
+    assert (zoom.calls["status"], world.state(reference)) == (1, state)
+    assert world.verdicts(reference)[-1].reasons == reasons
+
+
+def test_an_absence_that_is_swept_too_late_to_ask_zoom_is_proposed_to_staff(world):
+    reference = world.session(*ONLY_EVENTS)
+    zoom = FakeZoom()
+    world.whole_sweep(minute(45), services=asking(world, zoom))
+    assert (zoom.calls["status"], world.state(reference), world.mails(reference)) == (0, "no_show_proposed", [])
 
 
 def test_a_short_session_that_no_event_told_of_is_no_office_fault(world):
@@ -582,7 +597,7 @@ def test_a_call_before_the_link_was_replaced_still_counts_and_one_before_a_move_
     with world.database.write() as session:
         row = session.scalars(select(Booking).where(Booking.reference == reference)).one()
         # The link is replaced: Zoom speaks of the new meeting, the mails were sent again.
-        zoom_said = select(Evidence).where(Evidence.booking_id == row.id, Evidence.source == Source.WEBHOOK.value)
+        zoom_said = select(Evidence).where(Evidence.booking_id == row.id, Evidence.source != Source.STAFF.value)
         for piece in (*session.scalars(zoom_said), *session.scalars(select(OutboxMessage))):
             piece.revision = later
         row.revision = later
