@@ -62,7 +62,7 @@ NOT_BUILT: Final = """<!DOCTYPE html>
 
 
 class TermsPages:
-    """The pages below `/terms/`, open to everybody. `folder`: as `build_site` was given it; looked at anew each time."""
+    """The pages below `/terms/`, open to everybody. `folder`: as `build_site` was given it; looked at each time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -180,7 +180,7 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    templates.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "day": day_of,
         "when": lambda moment, after="": _time(_instant(moment), day_of(moment), after),
         "until": lambda moment, after="": _time(_instant(moment), last_day_before(moment), after),
@@ -190,6 +190,7 @@ def _environment(folder: Path) -> Environment:
         "dialled": lambda number: re.sub(r"[^0-9+]", "", number),
         "paragraphs": _paragraphs,
     }
+    templates.filters.update(filters)
     return templates
 
 
