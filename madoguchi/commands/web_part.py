@@ -17,6 +17,7 @@ from madoguchi.adapters.log_redaction import register_secret
 from madoguchi.adapters.prefect_server import free_port
 from madoguchi.adapters.processes import start_child, stop_child
 from madoguchi.web import PRODUCT, WEBHOOK_PATH
+from madoguchi.web_terms import SITE_PATH
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,11 @@ class WebPart:
         else:
             opens = "password as set" if self._password else "shut: MADOGUCHI_WEB__PASSWORD is not set"
         hooks = "" if self._secret else " (refused: MADOGUCHI_ZOOM__WEBHOOK_SECRET is not set)"
-        return [f"Day list    {self.url}/day ({opens})", f"Webhooks    {self.url}{WEBHOOK_PATH}{hooks}"]
+        return [
+            f"Day list    {self.url}/day ({opens})",
+            f"Terms       {self.url}{SITE_PATH}/ (public; also the folder {self._settings.resolved_site_dir}/current)",
+            f"Webhooks    {self.url}{WEBHOOK_PATH}{hooks}",
+        ]
 
     def start(self, variables: Mapping[str, str], cwd: Path) -> None:
         """Start the child; returns before it is ready. `variables`: what every child gets beside our environment."""

@@ -228,9 +228,7 @@ def _check_aware(name: str, moment: datetime) -> None:
 
 def _check_base(url: str) -> None:
     if not _is_web_address(url) or urlsplit(url).query or urlsplit(url).fragment:
-        raise SiteContentError(
-            "base_url: must be an http(s) address without ? and #; see terms_url in office.toml"
-        )
+        raise SiteContentError("base_url: must be an http(s) address without ? and #; see terms_url in office.toml")
 
 
 def _is_web_address(url: str) -> bool:
