@@ -43,7 +43,8 @@ def test_a_password_that_is_set_is_used_and_not_shown(settings, tmp_path):
 
 
 def test_live_mode_draws_nothing_and_says_what_is_shut(settings, tmp_path):
-    day, hooks = part(settings(mode="live")).lines()
+    day, terms, hooks = part(settings(mode="live")).lines()
+    assert "/terms/" in terms
     assert "MADOGUCHI_WEB__PASSWORD" in day
     assert "MADOGUCHI_ZOOM__WEBHOOK_SECRET" in hooks
     assert not (tmp_path / "web-password").exists()
