@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     forms_dir: Path = ROOT / "config" / "forms"
     terms_dir: Path = ROOT / "config" / "terms"
     inbox_dir: Path | None = None
+    bounces_dir: Path | None = None
     site_dir: Path | None = None
     encryption_keys: SecretStr = SecretStr("")
     zoom: ZoomSettings = ZoomSettings()
@@ -124,6 +125,11 @@ class Settings(BaseSettings):
     def resolved_site_dir(self) -> Path:
         """Where the public site of the terms is built, and served from; `var/site` unless set."""
         return self.site_dir or self.var_dir / "site"
+
+    @property
+    def resolved_bounces_dir(self) -> Path:
+        """Where the mail system puts what comes back; `var/bounces` unless set."""
+        return self.bounces_dir or self.var_dir / "bounces"
 
     @property
     def keys_text(self) -> str:

@@ -224,6 +224,58 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             tags=("office", "by-hand"),
             collision="ENQUEUE",
         ),
+        DeploymentEntry(
+            flow="settle-bounce",
+            name="by-hand",
+            entrypoint="flows/settle_bounce.py:settle_bounce",
+            description=(
+                "メールが戻ってきた方に、お電話で用件を伝えたときに使います。"
+                "アドレスが使えると分かったときは、メールの停止をやめられます。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="read-bounces",
+            name="reception-hours",
+            entrypoint="flows/read_bounces.py:read_bounces",
+            description=(
+                "受付時間中、10分ごとに自動で動きます。戻ってきたメールを読み、届かないアドレスへのメールを止め、"
+                "お電話が要る方を一覧に入れます。前の実行が終わっていないときは、その回を見送ります。"
+            ),
+            crons=cron_every(10, office.reception),
+            tags=("office", "scheduled"),
+        ),
+        DeploymentEntry(
+            flow="read-bounces",
+            name="by-hand",
+            entrypoint="flows/read_bounces.py:read_bounces",
+            description="戻ってきたメールを、すぐに読みたいときに使います。手で始めた実行どうしは、順番に動きます。",
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="record-notice",
+            name="by-hand",
+            entrypoint="flows/record_notice.py:record_notice",
+            description=(
+                "規約の改定を、電話や郵便などメール以外の方法でお知らせしたときに使います。"
+                "お知らせする方の一覧は、お知らせの証明にあります。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="sign-off-notice",
+            name="by-hand",
+            entrypoint="flows/sign_off_notice.py:sign_off_notice",
+            description=(
+                "規約の改定のお知らせについて、だれにお知らせしたかの合計を確認するときに使います。"
+                "送信待ちや、届いたか分からないものがあるうちは使えません。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
     )
 
 

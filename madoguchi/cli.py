@@ -28,6 +28,10 @@ FLOWS = (
     "settle-attendance",
     "set-restriction",
     "settle-message",
+    "settle-bounce",
+    "read-bounces",
+    "record-notice",
+    "sign-off-notice",
 )
 LISTS = ("requests", "bookings", "meetings", "messages", "tasks", "verdicts", "evidence")
 
@@ -61,6 +65,7 @@ def _dispatch(settings: Settings, options: argparse.Namespace) -> int:
         "show": lambda: command.show(settings, options.reference, as_json=options.json),
         "keys": lambda: command.new() if options.action == "new" else command.rotate(settings),
         "migrate": lambda: command.migrate(settings),
+        "bounces": lambda: command.run(settings, options.path, as_json=options.json),
     }
     # Imported by name, and only the one that is called: importing Prefect alone takes two seconds.
     return int(given.get(options.command, lambda: command.run(settings))())
@@ -90,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("reference")
     show.add_argument("--json", action="store_true")
+
+    bounces = commands.add_parser("bounces", help="read mails that came back from a file or, with -, from a pipe")
+    bounces.add_argument("path", metavar="FILE")
+    bounces.add_argument("--json", action="store_true")
 
     commands.add_parser("check", help="what is configured, reachable and permitted, and what to do about what is not")
     commands.add_parser("migrate", help="bring the database to the newest level")

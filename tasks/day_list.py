@@ -12,14 +12,17 @@ from typing import Final
 from madoguchi.domain.application import REASONS, Flag, Reason
 from madoguchi.domain.lifecycle import BookingStatus
 from madoguchi.domain.message import MailKind, MessageStatus
+from madoguchi.domain.notice_proof import bounce_reason_ja
 from madoguchi.domain.office import JST
 from madoguchi.domain.standing import RESTRICTED, Standing, standing
 from madoguchi.domain.verdict import reason_ja
 from madoguchi.domain.wording import plain_line, short_date, short_time
 from madoguchi.store import day_list as store
 from madoguchi.store.audit import Act, audit_row, write_audit
+from tasks.bounces import CALL_BOUNCED, MAIL_REFUSED, UNCLEAR_BOUNCES
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE
 from tasks.meeting_removal import ZOOM_DIFFERS, ZOOM_DRIFT
+from tasks.proof import TELL_OTHERWISE
 from tasks.settling import CALL_APPLICANT, OFFICE_FAULT, REVIEW_REQUEST, SWITCH_REGISTRATION
 from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, SETTLE_ATTENDANCE
 from tasks.wiring import Services
@@ -104,6 +107,22 @@ TO_DO: Final[Mapping[str, ToDo]] = MappingProxyType(
             "送れなかったお知らせ", "お電話で伝えるか、宛先を直してもう一度送ります。", "settle-message"
         ),
         UNSENT_MESSAGE: ToDo("送れないまま時刻を過ぎたお知らせ", "お電話で用件を伝えます。", "settle-message"),
+        CALL_BOUNCED: ToDo(
+            "メールが戻ってきた方へのお電話",
+            "お電話で用件を伝えます。正しいアドレスは、申込みをもう一度いただくと使えます。",
+            "settle-bounce",
+        ),
+        MAIL_REFUSED: ToDo(
+            "受け取りを断られたメール", "相手の側で断られました。送り方の設定を担当に確かめます。", "settle-bounce"
+        ),
+        UNCLEAR_BOUNCES: ToDo(
+            "戻ってきたメールで、人が見るもの", "戻ってきたメールのフォルダーを見て、確かめます。", "settle-bounce"
+        ),
+        TELL_OTHERWISE: ToDo(
+            "規約の改定をほかの方法でお知らせする方",
+            "お知らせの証明（madoguchi terms proof）の一覧の方に、お電話や郵便で伝えます。",
+            "record-notice",
+        ),
         ZOOM_DRIFT: ToDo(
             "Zoomの設定の違い", "録画や待機室の設定をZoomで直し、照合をもう一度動かします。", "reconcile-zoom"
         ),
@@ -268,7 +287,7 @@ def _reason(code: str) -> str:
         return REASONS[Reason(code)].ja
     if code in MailKind.__members__:
         return MAILS[MailKind[code]]
-    return reason_ja(code) or code
+    return reason_ja(code) or bounce_reason_ja(code) or code
 
 
 def day_list_markdown(services: Services, as_of: datetime) -> str:

@@ -14,14 +14,17 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from madoguchi.domain.application import REASONS, Outcome, Reason
+from madoguchi.domain.notice_proof import bounce_reason_ja
 from madoguchi.domain.office import JST
 from madoguchi.domain.verdict import reason_ja
 from madoguchi.store.runs import open_tasks
+from tasks.bounces import CALL_BOUNCED, MAIL_REFUSED, UNCLEAR_BOUNCES
 from tasks.day_list import day_list_markdown
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE, DeliveryReport
 from tasks.inbox import InboxReport
 from tasks.meeting_removal import ZOOM_DIFFERS, ZOOM_DRIFT, RemovalReport
 from tasks.meetings import MeetingsReport
+from tasks.proof import TELL_OTHERWISE
 from tasks.scheduling import ScheduleReport
 from tasks.settling import CALL_APPLICANT, OFFICE_FAULT, REVIEW_REQUEST, SWITCH_REGISTRATION
 from tasks.steps import StepError, new_run
@@ -60,9 +63,13 @@ _TASKS_JA = {
     OFFICE_FAULT: "窓口の不手際へのお詫びと新しい日時の案内",
     SETTLE_ATTENDANCE: "出欠の確認",
     EVIDENCE_AFTER_VERDICT: "出欠を決めた後に分かったこと",
+    CALL_BOUNCED: "メールが戻ってきた方へのお電話",
+    MAIL_REFUSED: "受け取りを断られたメール（送り方の確認）",
+    UNCLEAR_BOUNCES: "戻ってきたメールで、人が見るもの",
+    TELL_OTHERWISE: "規約の改定をほかの方法でお知らせする方",
 }
 _LISTED = 100
-_OF_THE_DAY = frozenset({"send-reminders", "sweep-no-shows", "reconcile-zoom"})
+_OF_THE_DAY = frozenset({"read-bounces", "send-reminders", "sweep-no-shows", "reconcile-zoom"})
 
 T = TypeVar("T")
 
@@ -245,5 +252,5 @@ def _undone(summary: Summary) -> list[str]:
 
 
 def _reason_ja(reason: str) -> str:
-    said = REASONS[Reason(reason)].ja if reason in Reason.__members__ else reason_ja(reason)
+    said = REASONS[Reason(reason)].ja if reason in Reason.__members__ else reason_ja(reason) or bounce_reason_ja(reason)
     return f"{said}（{reason}）" if said else reason

@@ -67,6 +67,11 @@ class Services:
     is_alive: Callable[[str], bool | None] = is_alive
     spool: Path | None = None
     """Where the web part keeps Zoom's webhooks until they stand in the record; None: nowhere, there is no web part."""
+    bounces: Path | None = None
+    """Where the mail system puts what comes back; None: nowhere, nothing is read."""
+    site_dir: Path | None = None
+    """Where the public site of the terms is built; None: nowhere, nothing can be announced."""
+    templates_dir: Path = ROOT / "templates"
     stage: Callable[[], datetime | None] = lambda: None
     """In the sandbox: the business time at which the stand-ins live. In life, and when nobody plays: None."""
 
@@ -153,9 +158,18 @@ def build_services(settings: Settings) -> Services:
         terms_since=since,
         set_stage=stand_ins.set_clock,
         spool=settings.var_dir / "webhooks",
+        site_dir=settings.resolved_site_dir,
+        bounces=_bounces(settings),
         stage=stand_ins.clock,
         join_hosts=join_hosts,
     )
+
+
+def _bounces(settings: Settings) -> Path:
+    """Return the folder of bounces. Our own is made; one that somebody names must be there, or reading it fails."""
+    if settings.bounces_dir is None:
+        settings.resolved_bounces_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return settings.resolved_bounces_dir
 
 
 def _require_relay(settings: Settings) -> None:
@@ -183,7 +197,11 @@ class StandIns:
         ports = Ports(settings.sandbox.zoom_port, settings.sandbox.smtp_port, settings.sandbox.mailbox_port)
         with self._lock:
             return ensure_sandbox(
-                settings.var_dir, ports, parent=os.getpid(), log_file=settings.var_dir / "log" / "sandbox.log"
+                settings.var_dir,
+                ports,
+                parent=os.getpid(),
+                log_file=settings.var_dir / "log" / "sandbox.log",
+                bounces=settings.resolved_bounces_dir,
             )
 
     def set_clock(self, as_of: datetime) -> None:

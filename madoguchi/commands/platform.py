@@ -181,8 +181,12 @@ class Platform:
         if not (settings.uses_sandbox_zoom or settings.uses_sandbox_mailbox):
             return
         found = ensure_sandbox(
-            self._var, sandbox_ports(settings), parent=os.getpid(), log_file=self._log("sandbox")
-        )  # fmt: skip
+            self._var,
+            sandbox_ports(settings),
+            parent=os.getpid(),
+            log_file=self._log("sandbox"),
+            bounces=settings.resolved_bounces_dir,
+        )
         if settings.uses_sandbox_zoom:
             self._variables["MADOGUCHI_ZOOM__TOKEN_URL"] = found.token_url
             self._variables["MADOGUCHI_ZOOM__API_URL"] = found.api_url

@@ -44,7 +44,8 @@ def run(settings: Settings) -> int:
         print("The stand-ins are up.", *(f"  {line}" for line in describe(endpoints)), "Stop with Ctrl-C.", sep="\n")
         sys.stdout.flush()
 
-    if not process.serve(settings.var_dir, sandbox_ports(settings), stop, ready=ready):
+    bounces = settings.resolved_bounces_dir
+    if not process.serve(settings.var_dir, sandbox_ports(settings), stop, bounces=bounces, ready=ready):
         print(f"madoguchi sandbox: they run already for {settings.var_dir}", file=sys.stderr)
         return 2
     return 0

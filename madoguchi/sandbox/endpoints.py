@@ -63,12 +63,19 @@ def sandbox_dir(var_dir: Path) -> Path:
 
 
 def ensure_sandbox(
-    var_dir: Path, ports: Ports, *, parent: int | None, log_file: Path, seconds: float = 30
+    var_dir: Path,
+    ports: Ports,
+    *,
+    parent: int | None,
+    log_file: Path,
+    seconds: float = 30,
+    bounces: Path | None = None,
 ) -> Endpoints:
     """Return the stand-ins of `var_dir`, started if they do not run; may be called by several processes at once.
 
     `parent`: the process with which they shall end; None leaves them running. Their meetings and mails are those of
-    `var_dir`, whatever happened to the process before. SandboxError, naming `log_file`, when they do not get ready.
+    `var_dir`, whatever happened to the process before. `bounces`: where the stand-in mailbox puts what comes back,
+    `bounces` below `var_dir` unless given. SandboxError, naming `log_file`, when they do not get ready.
     """
     _reap()
     until = time.monotonic() + seconds
@@ -78,7 +85,7 @@ def ensure_sandbox(
         if is_held(var_dir):
             # It runs but has not written its addresses, or is on its way out.
             return _wait(var_dir, None, until, log_file)
-        child = _start(var_dir, ports, parent, log_file)
+        child = _start(var_dir, ports, parent, log_file, bounces)
         _started.append(child)
         return _wait(var_dir, child, until, log_file)
 
@@ -174,11 +181,15 @@ def _answer(noted: Endpoints) -> bool:
     return True
 
 
-def _start(var_dir: Path, ports: Ports, parent: int | None, log_file: Path) -> subprocess.Popen[bytes]:
+def _start(
+    var_dir: Path, ports: Ports, parent: int | None, log_file: Path, bounces: Path | None
+) -> subprocess.Popen[bytes]:
     log_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "madoguchi.sandbox.process", "--var-dir", str(var_dir.resolve())]
     for name, port in asdict(ports).items():
         command += [f"--{name}-port", str(port)]
+    if bounces is not None:
+        command += ["--bounces-dir", str(bounces.resolve())]
     if parent is not None:
         command += ["--parent", str(parent)]
     with os.fdopen(os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:

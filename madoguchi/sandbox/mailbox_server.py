@@ -90,13 +90,17 @@ class RunningMailbox:
 
 
 @contextmanager
-def running_mailbox(path: Path, *, smtp_port: int = 0, http_port: int = 0) -> Iterator[RunningMailbox]:
+def running_mailbox(
+    path: Path, *, smtp_port: int = 0, http_port: int = 0, bounces: Path | None = None
+) -> Iterator[RunningMailbox]:
     """Serve in threads for as long as the block lasts. `path`: the folder that keeps the mails; port 0: any.
+
+    `bounces`: where notifications about addresses that say so are put (`mailbox_bounces`); None: nowhere.
 
     Connections that are open at its end are cut. OSError if a port is taken.
     """
     with open_socket(smtp_port) as smtp_socket, open_socket(http_port) as http_socket:
-        state = MailboxState(path)
+        state = MailboxState(path, bounces=bounces)
         smtp = SmtpServer(state, smtp_socket)
         config = uvicorn.Config(
             build_app(state),

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from madoguchi.domain.office import JST
+from madoguchi.sandbox.mailbox_bounces import fate_of, write_notification
 from madoguchi.sandbox.mailbox_faults import MailFaultStore
 
 _NAME = re.compile(r"\d{8}T\d{6}-(\d{8,})\.eml")
@@ -51,8 +52,18 @@ class MailboxState:
     File names say when and as how manieth a mail came; the index knows recipients by hash only.
     """
 
-    def __init__(self, folder: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(JST)) -> None:
-        """Open `folder`, created if absent. `clock`: what mails are stamped with, aware."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(JST),
+        bounces: Path | None = None,
+    ) -> None:
+        """Open `folder`, created if absent. `clock`: what mails are stamped with, aware.
+
+        `bounces`: where a notification is put about a mail to an address that says so.
+        """
+        self._bounces = bounces
         self.faults = MailFaultStore()
         self._clock = clock
         self._lock = threading.Lock()
@@ -68,7 +79,11 @@ class MailboxState:
     def store(self, sender: str, recipients: Sequence[str], content: bytes) -> list[Entry]:
         """Keep one copy for each recipient, as each one's own mailbox would; OSError if the disk refuses."""
         with self._lock:
-            return [self._store(sender, recipient, content) for recipient in recipients]
+            stored = [self._store(sender, recipient, content) for recipient in recipients]
+        for recipient in recipients:
+            if self._bounces and (fate := fate_of(recipient)):
+                write_notification(self._bounces, fate, recipient, content, self._clock())
+        return stored
 
     def entries(self) -> list[Entry]:
         """Return the index, oldest first."""

@@ -43,6 +43,7 @@ def serve(
     stop: threading.Event,
     *,
     parent: int | None = None,
+    bounces: Path | None = None,
     ready: Callable[[Endpoints], None] | None = None,
 ) -> bool:
     """Serve both stand-ins until `stop` is set or `parent` has ended; False if another process serves `var_dir`."""
@@ -55,7 +56,12 @@ def serve(
     with held, ExitStack() as stack:
         zoom = stack.enter_context(running_zoom(folder / "zoom" / "zoom.db", port=_free(wanted.zoom)))
         mailbox = stack.enter_context(
-            running_mailbox(folder / "mailbox", smtp_port=_free(wanted.smtp), http_port=_free(wanted.mailbox))
+            running_mailbox(
+                folder / "mailbox",
+                smtp_port=_free(wanted.smtp),
+                http_port=_free(wanted.mailbox),
+                bounces=bounces or var_dir / "bounces",
+            )
         )
         endpoints = Endpoints(
             zoom_url=zoom.url,
@@ -119,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--zoom-port", type=int, default=0)
     parser.add_argument("--smtp-port", type=int, default=0)
     parser.add_argument("--mailbox-port", type=int, default=0)
+    parser.add_argument("--bounces-dir", type=Path, help="where mails that come back are put; default: VAR_DIR/bounces")
     parser.add_argument("--parent", type=int, help="end when this process has ended")
     given = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s %(message)s")
@@ -130,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     ports = Ports(given.zoom_port, given.smtp_port, given.mailbox_port)
-    if serve(given.var_dir, ports, stop, parent=given.parent):
+    if serve(given.var_dir, ports, stop, parent=given.parent, bounces=given.bounces_dir):
         return 0
     log.error("another process serves %s already", given.var_dir)
     return ALREADY_SERVED
