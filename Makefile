@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Files are shared out among this many: most tests wait for processes and servers. 0: one after another.
+WORKERS ?= 3
 
 .PHONY: help setup demo test lint check up bench chaos lock clean
 
@@ -23,7 +25,7 @@ demo: $(READY)   ## three exports become confirmed sessions, with a failure and 
 	$(BIN)/python -m madoguchi.commands.demo
 
 test: $(READY)   ## every test, on SQLite and PostgreSQL
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)   ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
