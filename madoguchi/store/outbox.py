@@ -31,6 +31,7 @@ class NewMessage:
     """A mail to queue. `subject`: the reference of the booking or request it speaks of; `context` is personal.
 
     `status` and `reason`: for a mail that is not to leave any more, so that the history says why; as a rule `queued`.
+    `lane` (`mail_lane.lane_of`) and `amendment_id`: for a notice to everybody about an amendment of the terms.
     """
 
     kind: MailKind
@@ -46,6 +47,8 @@ class NewMessage:
     booking_id: str | None = None
     status: MessageStatus = MessageStatus.QUEUED
     reason: str | None = None
+    lane: str = ""
+    amendment_id: str | None = None
 
 
 def pin_template(session: Session, kind: MailKind, version: str, bundle: Mapping[str, str], now: datetime) -> None:
@@ -104,6 +107,8 @@ def _row(vault: Vault, key: str, message: NewMessage, act: Act, mail_domain: str
         "revision": message.revision,
         "template_version": message.template_version,
         "sealed_context": vault.seal_json(sealed, f"outbox_message.sealed_context.{row_id}"),
+        "lane": message.lane,
+        "amendment_id": message.amendment_id,
         "status": message.status.value,
         "reason": message.reason,
         "due_at": message.due_at,
@@ -159,21 +164,33 @@ def recover_stale(session: Session, act: Act, dead: Sequence[str]) -> list[str]:
 
 
 def claim_due(
-    session: Session, office: str, owner: str, *, as_of: datetime, now: datetime, tried_before: datetime, limit: int
+    session: Session,
+    office: str,
+    owner: str,
+    *,
+    as_of: datetime,
+    now: datetime,
+    tried_before: datetime,
+    limit: int,
+    lane: str = "",
+    amendment_id: str | None = None,
 ) -> list[Row[Any]]:
-    """Claim up to `limit` messages that are due at `as_of` and nobody holds; return what sending them needs.
+    """Claim up to `limit` messages of a lane that are due at `as_of` and nobody holds; return what sending them needs.
 
     The lease and `tried_before` go by the clock, not by business time: what was tried since is left for later.
+    `amendment_id`: only what is about that amendment.
     """
     ids = list(
         session.scalars(
             select(OutboxMessage.id)
             .where(
                 OutboxMessage.office == office,
+                OutboxMessage.lane == lane,
                 # Literals, not parameters: only so does the planner use the partial index.
                 text("outbox_message.status IN ('queued', 'retrying')"),
                 OutboxMessage.due_at <= as_of,
                 OutboxMessage.claim_owner.is_(None),
+                *(() if amendment_id is None else (OutboxMessage.amendment_id == amendment_id,)),
                 or_(OutboxMessage.attempted_at.is_(None), OutboxMessage.attempted_at < tried_before),
             )
             .order_by(OutboxMessage.due_at, OutboxMessage.id)
@@ -295,12 +312,13 @@ def release_claims(session: Session, office: str, owner: str) -> None:
 
 
 def unsent_due(session: Session, office: str, as_of: datetime) -> list[Row[Any]]:
-    """Return id, status, reason and booking of messages due at `as_of` that are not settled."""
+    """Return id, status, reason and claim of messages due at `as_of` that are not settled; no notices to everybody."""
     return list(
         session.execute(
             select(OutboxMessage.id, OutboxMessage.status, OutboxMessage.reason, OutboxMessage.claim_owner)
             .where(
                 OutboxMessage.office == office,
+                OutboxMessage.lane == "",
                 # Two halves, each with its own partial index: the unsent ones, and what somebody is sending.
                 or_(
                     text("outbox_message.status IN ('queued', 'retrying')"),
