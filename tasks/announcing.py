@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
-from madoguchi.domain.mail_lane import lane_of
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.amendment import (
@@ -19,6 +18,7 @@ from madoguchi.domain.amendment import (
     WithdrawnContext,
 )
 from madoguchi.domain.application import Flag
+from madoguchi.domain.mail_lane import lane_of
 from madoguchi.domain.message import MailKind, message_key
 from madoguchi.store import amendments as store
 from madoguchi.store.amendments import NewNotice
@@ -27,6 +27,7 @@ from madoguchi.store.bounces import address_index, blocked
 from madoguchi.store.models import Amendment
 from madoguchi.store.outbox import NewMessage, queue_messages
 from tasks.amendments import AMENDMENT_WITHDRAWN
+from tasks.proof import open_notice_task
 from tasks.settling import pin_templates
 from tasks.wiring import Run, Services
 
@@ -143,8 +144,10 @@ def queue_notices(
             ids = _untold(services, session, amendment, purpose, after)
             if ids:
                 _tell(services, session, act, amendment, purpose, ids, done)
-            elif amendment.status == AmendmentStatus.PUBLISHED:
-                store.move_amendment(session, act, amendment, AmendmentStatus.ANNOUNCED)
+            else:
+                if amendment.status == AmendmentStatus.PUBLISHED:
+                    store.move_amendment(session, act, amendment, AmendmentStatus.ANNOUNCED)
+                open_notice_task(session, act, amendment.id)
             after = ids[-1] if ids else None
             before("commit")
     return done

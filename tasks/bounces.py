@@ -39,7 +39,7 @@ from madoguchi.store import bounces as store
 from madoguchi.store.audit import Act
 from madoguchi.store.runs import open_staff_task
 from madoguchi.store.vault import VaultError
-from tasks.proof import open_notice_task
+from tasks.proof import refresh_notice_tasks
 from tasks.wiring import Run, Services
 
 CALL_BOUNCED: Final = "call-bounced"
@@ -64,7 +64,6 @@ class BounceReport:
 
     counts: Counter[str] = field(default_factory=Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
-    amendments: set[str] = field(default_factory=set)
 
 
 def read_bounces(services: Services, run: Run) -> BounceReport:
@@ -130,14 +129,12 @@ def _take_mail(services: Services, run: Run, report: BounceReport, mail: ReadMai
         report.counts[Sort.AUTO_REPLY.value if mail.sort is Sort.AUTO_REPLY else Sort.OTHER.value] += 1
         return
     counts: Counter[str] = Counter()
-    amendments: set[str] = set()
     with services.database.write() as session:
-        taking = _Taking(services, session, run.act(services), counts, amendments)
+        taking = _Taking(services, session, run.act(services), counts)
         for said in mail.said:
             taking.take(mail, said)
     # Only what is committed is counted.
     report.counts += counts
-    report.amendments |= amendments
 
 
 @dataclass(slots=True)
@@ -148,7 +145,6 @@ class _Taking:
     session: Session
     act: Act
     counts: Counter[str]
-    amendments: set[str]
 
     def take(self, mail: ReadMail, said: Notified) -> None:
         message = self._message(mail)
@@ -204,9 +200,8 @@ class _Taking:
             self._alarm(MAIL_REFUSED, "policy", f"REFUSED_{said.status or said.reply}")
         came_back = said.action in _CAME_BACK
         if message.amendment_id:
-            if came_back or stops:
-                self.amendments.add(message.amendment_id)
-                self._call_about_notice(message, stops=stops)
+            if stops:
+                self._call_about_notice(message)
         elif came_back or stops:
             self._call(message.booking or message.request or message.id, reason)
 
@@ -214,10 +209,8 @@ class _Taking:
         open_staff_task(self.session, self.act, CALL_BOUNCED, subject, reason)
         self.counts["calls"] += 1
 
-    def _call_about_notice(self, message: Any, *, stops: bool) -> None:
+    def _call_about_notice(self, message: Any) -> None:
         """Ask for a call about a notice: always when a session is ahead, else up to a number that people can do."""
-        if not stops:
-            return
         ahead = None
         if message.client_id:
             ahead = store.session_ahead(self.session, self.act.office, message.client_id, self.act.happened_at)
@@ -273,12 +266,10 @@ class _Taking:
 
 def _after(services: Services, run: Run, report: BounceReport) -> None:
     """Ask for a look at what could not be read, and bring the lists of who must be told otherwise up to date."""
-    if not report.unreadable and not report.amendments:
+    refresh_notice_tasks(services, run)
+    if not report.unreadable:
         return
+    act = run.act(services)
+    day = act.happened_at.astimezone(JST)
     with services.database.write() as session:
-        act = run.act(services)
-        if report.unreadable:
-            day = act.happened_at.astimezone(JST)
-            open_staff_task(session, act, UNCLEAR_BOUNCES, f"unclear-{day:%Y%m%d}", report.unreadable[-1][1][:60])
-        for amendment_id in sorted(report.amendments):
-            open_notice_task(session, act, amendment_id)
+        open_staff_task(session, act, UNCLEAR_BOUNCES, f"unclear-{day:%Y%m%d}", report.unreadable[-1][1][:60])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import IO, Any, Final
 
@@ -26,17 +26,19 @@ from madoguchi.domain.notice_proof import (
 )
 from madoguchi.domain.office import JST
 from madoguchi.store import proof as store
+from madoguchi.store.amendments import amendment_by_code
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.models import Amendment, NoticeSignOff
 from madoguchi.store.runs import open_staff_task
 from madoguchi.store.staff_bookings import close_tasks
 from tasks.summary import counts_table
-from tasks.wiring import Services
+from tasks.wiring import Run, Services
 
 TELL_OTHERWISE: Final = "tell-by-other-means"
 TO_CALL: Final = MUST_BE_TOLD | {NoticeClass.UNCERTAIN}
 """Whose names and telephone numbers a person may need."""
 _LISTED: Final = 100
+_LIVING: Final = timedelta(days=92)
 _NAMES_AT_ONCE: Final = 200
 _BOUNCES_JA: Final = {
     "hard": "アドレスに届かない",
@@ -98,7 +100,7 @@ class Table:
 
 def amendment_of(session: Session, office: str, code: str) -> Amendment:
     """Return the amendment of a code; UnknownAmendmentError names the codes that there are."""
-    found = store.amendment_by_code(session, office, code.strip())
+    found = amendment_by_code(session, office, code.strip())
     if found is None:
         known = "、".join(store.amendment_codes(session, office)[:5]) or "ありません"
         raise UnknownAmendmentError(f"その番号の規約の改定は見つかりません（改定の番号: {known}）。")
@@ -236,6 +238,16 @@ def _headline(proof: Proof) -> str:
     if proof.unsettled:
         said += f"送信待ち、または届いたか分からない方が{proof.unsettled}名います。"
     return said + (f"**ほかの方法でお知らせする方が{proof.left}名います。**" if proof.left else "")
+
+
+def refresh_notice_tasks(services: Services, run: Run) -> None:
+    """Bring the tasks of all amendments of the last three months up to date: mails fail, come back, are settled."""
+    act = run.act(services)
+    with services.database.read() as session:
+        living = store.living_amendments(session, act.office, act.happened_at - _LIVING)
+    for amendment_id in living:
+        with services.database.write() as session:
+            open_notice_task(session, act, amendment_id)
 
 
 def open_notice_task(session: Session, act: Act, amendment_id: str) -> int:

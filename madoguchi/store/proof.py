@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select
@@ -28,15 +29,21 @@ _AT_ONCE = 1000
 _CAME_BACK = (Action.FAILED.value, Action.UNKNOWN.value)
 
 
-def amendment_by_code(session: Session, office: str, code: str) -> Amendment | None:
-    """Return an amendment by the code that people write."""
-    return session.scalar(select(Amendment).where(Amendment.office == office, Amendment.code == code))
-
-
 def amendment_codes(session: Session, office: str) -> list[str]:
     """Return the codes of all amendments, the newest first."""
     return list(
         session.scalars(select(Amendment.code).where(Amendment.office == office).order_by(Amendment.approved_at.desc()))
+    )
+
+
+def living_amendments(session: Session, office: str, since: datetime) -> list[str]:
+    """Return the ids of amendments that were published since an instant: who is told of them still changes."""
+    return list(
+        session.scalars(
+            select(Amendment.id)
+            .where(Amendment.office == office, Amendment.published_at >= since)
+            .order_by(Amendment.id)
+        )
     )
 
 
