@@ -132,7 +132,10 @@ def until(condition, seconds, what):
 def rehearsal(folder, record, prefect_url):
     """An office whose stand-ins live at AS_OF."""
     folder.mkdir(parents=True, exist_ok=True)
-    with running_zoom(folder / "zoom.db") as zoom, running_mailbox(folder / "mailbox") as mailbox:
+    with (
+        running_zoom(folder / "zoom.db") as zoom,
+        running_mailbox(folder / "mailbox", bounces=folder / "var" / "bounces") as mailbox,
+    ):
         zoom.state.set_now(datetime.fromisoformat(AS_OF))
         yield Rehearsal(folder, record, prefect_url, zoom, mailbox)
 
