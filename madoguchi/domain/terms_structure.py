@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
@@ -26,7 +26,10 @@ class Part:
 
     `label`: the mark as it is written, mixed widths and all (`(4）`, `①`, `・`); empty where there is none.
     `number`: its value; None for bullets, and 1, 2, … for unnumbered paragraphs. `text`: its sentences in one line,
-    unwrapped, without the mark. `parts`: what is set under it, in order.
+    unwrapped, without the mark. `parts`: what is set under it, in order. `gap`: the blank between mark and text as it
+    is written, a line end where the text begins on the next line; it never makes two parts different.
+
+    An unnumbered paragraph behind numbered ones has no number either: nobody can cite it.
     """
 
     kind: PartKind
@@ -34,6 +37,7 @@ class Part:
     number: int | None
     text: str
     parts: tuple[Part, ...] = ()
+    gap: str = field(default=" ", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,17 @@ class Article:
 
     `caption`: what stands in brackets before it, without the brackets; empty where there is none.
     `parts`: its paragraphs, in order; an article that was deleted but keeps its number has one that says so.
+    `headings`: the chapter and section headings (`第２章　総則`) that stand before it, as written.
+    `layout`: how label and caption are set, with `{label}` and `{caption}` in it, brackets and blanks as written; empty
+    means caption, line end, label. It never makes two articles different.
     """
 
     label: str
     number: tuple[int, ...]
     caption: str
     parts: tuple[Part, ...]
+    headings: tuple[str, ...] = ()
+    layout: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Terms:
     """A whole text. `closed_on`: the date under it; None where it is none that can be read. `closing`: as written.
 
     `title`: the lines above the preamble as they are written, joined without the break. `supplement`: 附則, paragraph
-    by paragraph, where there is any.
+    by paragraph, where there is any. `supplement_heading`: how the word 附則 is spaced; no difference in content.
     """
 
     title: str
@@ -65,3 +74,4 @@ class Terms:
     closing: str = ""
     closed_on: date | None = None
     signatory: str = ""
+    supplement_heading: str = field(default="附則", compare=False)
