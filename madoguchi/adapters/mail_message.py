@@ -11,6 +11,8 @@ from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
+from markupsafe import escape
+
 from madoguchi.adapters.mail_templates import RenderedMail
 from madoguchi.domain.office import JST
 
@@ -18,8 +20,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _ADDRESS = re.compile(r"[!#$%&'*+\-/=?^_`{|}~A-Za-z0-9.]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9.]+@[A-Za-z0-9.-]+>")
 _LINE_LIMIT = 76
-"""Of a header line that holds an encoded word (RFC 2047, 2)."""
+"""Of a header line that holds an encoded word (RFC 2047, 2), and of a line of base64 (RFC 2045, 6.8)."""
+_LINE_BYTES = _LINE_LIMIT // 4 * 3
 _WORD_BYTES = 45
+_TEXT, _HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+_BULK = "Precedence: bulk\r\n"
 
 
 class MailBuildError(ValueError):
@@ -36,28 +41,17 @@ def build_mail(
     date: datetime,
     calendar: bytes | None = None,
     calendar_method: str | None = None,
+    is_bulk: bool = False,
 ) -> bytes:
     """Return one mail to one person: text first, HTML beside it, the calendar inside and attached; lines end in CRLF.
 
-    Raises MailBuildError for anything but exactly one plain address, for control characters in a header, or a
-    Message-ID of another form. Dates are written in Japan's offset.
+    `is_bulk`: one of many alike; no answering machine is to answer. Raises MailBuildError for anything but exactly
+    one plain address, for control characters in a header, or a Message-ID of another form. Dates are written in Japan's
+    offset.
     """
-    if not _MESSAGE_ID.fullmatch(message_id):
-        raise MailBuildError("message_id: needs the form <id@domain>")
-    # Neither may begin with the other: readers need only compare the beginning of a line (RFC 2046, 5.1.2).
-    identity = message_id[1:-1].partition("@")[0][:56]
-    outer, inner = f"=_m.{identity}", f"=_a.{identity}"
-    headers = (
-        f"From: {_named(sender_name, _address('sender', sender))}\r\n"
-        f"To: {_address('recipient', recipient)}\r\n"
-        f"Subject: {encode_words(_line('subject', rendered.subject), 9)}\r\n"
-        f"Date: {_date(date.replace(microsecond=0))}\r\n"
-        f"Message-ID: {message_id}\r\n"
-        "MIME-Version: 1.0\r\n"
-        "Auto-Submitted: auto-generated\r\n"
-        "Content-Language: ja\r\n"
-    ).encode("ascii")
-    alternatives = [_part("text/plain; charset=utf-8", rendered.text), _part("text/html; charset=utf-8", rendered.html)]
+    headers = _headers(rendered.subject, (sender_name, sender), recipient, message_id, date, is_bulk=is_bulk)
+    outer, inner = _boundaries(message_id)
+    alternatives = [_part(_TEXT, rendered.text), _part(_HTML, rendered.html)]
     if calendar is None:
         return headers + _multipart("alternative", inner, alternatives)
     method = calendar_method or "PUBLISH"
@@ -72,6 +66,83 @@ def build_mail(
     return headers + _multipart("mixed", outer, [body, attached])
 
 
+class MailToMany:
+    """Mails that differ in their salutation only, rendered and encoded once. Always marked as bulk.
+
+    `rendered`: the mail to a `salutation` that stands exactly once in its text and in its HTML, and not in its subject.
+    MailBuildError otherwise: then the mails differ in more.
+    """
+
+    def __init__(self, rendered: RenderedMail, salutation: str, *, sender: str, sender_name: str) -> None:
+        if salutation in rendered.subject:
+            raise MailBuildError("subject: holds the salutation")
+        self._subject = rendered.subject
+        self._sender = (sender_name, sender)
+        self._text = _SplicedPart(_TEXT, "text", rendered.text, salutation)
+        self._html = _SplicedPart(_HTML, "html", rendered.html, str(escape(salutation)))
+
+    def said(self, salutation: str) -> tuple[str, str]:
+        """Return text and HTML as they go to somebody, lines ending in LF."""
+        return self._text.said(salutation), self._html.said(str(escape(salutation)))
+
+    def build(self, *, salutation: str, recipient: str, message_id: str, date: datetime) -> bytes:
+        """Return the mail to one person; reads as what `build_mail` makes of the same words. Errors like there."""
+        headers = _headers(self._subject, self._sender, recipient, message_id, date, is_bulk=True)
+        parts = [self._text.encoded(salutation), self._html.encoded(str(escape(salutation)))]
+        return headers + _multipart("alternative", _boundaries(message_id)[1], parts)
+
+
+class _SplicedPart:
+    """A part of a mail in which one word changes; what stands around it is encoded already.
+
+    Base64 goes by three bytes, its lines by 57: the piece with the word in it is filled up to three from what follows,
+    and ends in a shorter line, which RFC 2045 allows anywhere.
+    """
+
+    def __init__(self, content_type: str, name: str, text: str, word: str) -> None:
+        if not word or text.count(word) != 1:
+            raise MailBuildError(f"{name}: needs the salutation exactly once")
+        self._around = text.partition(word)[::2]
+        before, after = (_crlf(piece) for piece in self._around)
+        whole = len(before) // _LINE_BYTES * _LINE_BYTES
+        self._head = _part_head(content_type) + _base64_lines(before[:whole])
+        self._rest = before[whole:]
+        self._fillings = [after[:n] for n in range(3)]
+        self._tails = [_base64_lines(after[n:]) for n in range(3)]
+
+    def said(self, word: str) -> str:
+        return word.join(self._around)
+
+    def encoded(self, word: str) -> bytes:
+        piece = self._rest + word.encode()
+        missing = -len(piece) % 3
+        return self._head + _base64_lines(piece + self._fillings[missing]) + self._tails[missing]
+
+
+def _boundaries(message_id: str) -> tuple[str, str]:
+    # Neither may begin with the other: readers need only compare the beginning of a line (RFC 2046, 5.1.2).
+    identity = message_id[1:-1].partition("@")[0][:56]
+    return f"=_m.{identity}", f"=_a.{identity}"
+
+
+def _headers(
+    subject: str, sender: tuple[str, str], recipient: str, message_id: str, date: datetime, *, is_bulk: bool
+) -> bytes:
+    if not _MESSAGE_ID.fullmatch(message_id):
+        raise MailBuildError("message_id: needs the form <id@domain>")
+    return (
+        f"From: {_named(sender[0], _address('sender', sender[1]))}\r\n"
+        f"To: {_address('recipient', recipient)}\r\n"
+        f"Subject: {encode_words(_line('subject', subject), 9)}\r\n"
+        f"Date: {_date(date.replace(microsecond=0))}\r\n"
+        f"Message-ID: {message_id}\r\n"
+        "MIME-Version: 1.0\r\n"
+        "Auto-Submitted: auto-generated\r\n"
+        f"{_BULK if is_bulk else ''}"
+        "Content-Language: ja\r\n"
+    ).encode("ascii")
+
+
 @lru_cache(maxsize=8)
 def _date(date: datetime) -> str:
     return format_datetime(date.astimezone(JST))
@@ -84,14 +155,25 @@ def _multipart(kind: str, boundary: str, parts: list[bytes]) -> bytes:
 
 
 def _part(content_type: str, text: str) -> bytes:
-    return _base64(content_type, text.replace("\r\n", "\n").replace("\n", "\r\n").encode())
+    return _base64(content_type, _crlf(text))
+
+
+def _crlf(text: str) -> bytes:
+    return text.replace("\r\n", "\n").replace("\n", "\r\n").encode()
 
 
 def _base64(content_type: str, content: bytes, more: str = "") -> bytes:
+    return _part_head(content_type, more) + _base64_lines(content)
+
+
+def _part_head(content_type: str, more: str = "") -> bytes:
+    return f"Content-Type: {content_type}\r\n{more}Content-Transfer-Encoding: base64\r\n\r\n".encode("ascii")
+
+
+def _base64_lines(content: bytes) -> bytes:
     encoded = binascii.b2a_base64(content, newline=False)
-    lines = b"\r\n".join([encoded[at : at + 76] for at in range(0, len(encoded), 76)])
-    head = f"Content-Type: {content_type}\r\n{more}Content-Transfer-Encoding: base64\r\n\r\n"
-    return head.encode("ascii") + lines + b"\r\n"
+    lines = b"\r\n".join([encoded[at : at + _LINE_LIMIT] for at in range(0, len(encoded), _LINE_LIMIT)])
+    return lines + b"\r\n" if lines else b""
 
 
 def _address(field: str, address: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
+from madoguchi.adapters import notice_words
 from madoguchi.domain import wording
 from madoguchi.domain.amendment import AmendedContext, WithdrawnContext
 from madoguchi.domain.message import (
@@ -127,15 +128,6 @@ def spaced_meeting_id(meeting_id: str) -> str:
     return f"{digits[:3]} {digits[3:-last]} {digits[-last:]}"
 
 
-def _notice(context: AmendedContext) -> dict[str, Any]:
-    content = context.content
-    return {
-        "effective_on": wording.long_date(content.effective_at.astimezone(JST).date()),
-        "summary": content.summary,
-        "full_text_url": content.full_text_url,
-    }
-
-
 _TOLD: Final[Mapping[type[MailContext], Callable[[Any], dict[str, Any]]]] = {
     ConfirmedContext: _confirmed,
     IncompleteContext: _incomplete,
@@ -147,6 +139,6 @@ _TOLD: Final[Mapping[type[MailContext], Callable[[Any], dict[str, Any]]]] = {
     CorrectedContext: _corrected,
     OfficeFaultContext: _office_fault,
     DeclinedContext: _declined,
-    AmendedContext: _notice,
-    WithdrawnContext: _notice,
+    AmendedContext: notice_words.amended,
+    WithdrawnContext: notice_words.withdrawn,
 }

@@ -4,6 +4,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from madoguchi.adapters.mail_templates import RenderedMail, TemplateStore
+from madoguchi.domain.amendment import AmendedContext, AmendmentGround, NoticeContent, WithdrawnContext
 from madoguchi.domain.message import (
     AlternativesContext,
     ConfirmedContext,
@@ -22,6 +23,7 @@ from madoguchi.domain.session_mails import (
     OfficeFaultContext,
     ReminderContext,
 )
+from madoguchi.domain.terms_comparison_text import wrap
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures" / "mail"
@@ -109,6 +111,64 @@ def declined(**changes):
     return DeclinedContext(**({"recipient_name": "山田 花子", "reference": "R-7K2Q9F"} | changes))
 
 
+CHANGED_TEXT = wrap("""\
+● 第６条（予約、変更及びキャンセル）
+(1) 相談は、１回につき４５分です。原則として、前々日までに、申込みページか電話でお申し込みください。
+① 氏名
+② 求職番号
+③ 電話番号
+
+● 第７条（アンケート）
+相談室は、相談のあとに、映像と音声の状態をお尋ねすることがあります。答えるかどうかは自由です。""")
+COMPARISON_TEXT = wrap("""\
+変わるところを［ ］で囲んでいます。
+「（略）」は、変わらないところです。
+
+● 第６条（予約、変更及びキャンセル）
+【変更後】
+(1) 相談は、１回につき［４５分］です。原則として、［前々日］までに、申込みページか電話でお申し込みください。
+（略）
+［③ 電話番号］
+【変更前】
+(1) 相談は、１回につき［３０分］です。原則として、［前日］までに、申込みページか電話でお申し込みください。
+（略）
+
+● 第７条（アンケート）（新設）
+【変更後】
+相談室は、相談のあとに、映像と音声の状態をお尋ねすることがあります。答えるかどうかは自由です。""")
+
+
+def notice_content(**changes):
+    values = {
+        "code": "2026-12-01",
+        "old_code": "2025-04-01",
+        "ground": AmendmentGround.BENEFIT.value,
+        "summary": "相談の時間を30分から45分にします。電話番号もうかがいます。",
+        "reason": "時間が足りないという声を多くいただいたため、ゆっくりご相談いただけるようにします。",
+        "effective_at": datetime(2026, 12, 1, tzinfo=JST),
+        "enacted_on": date(2026, 10, 30),
+        "full_text_url": "https://example.jp/madoguchi/terms/versions/2026-12-01/",
+        "comparison_url": "https://example.jp/madoguchi/terms/amendments/2026-12-01/",
+        "changed_text": CHANGED_TEXT,
+        "comparison_text": COMPARISON_TEXT,
+    }
+    return NoticeContent(**(values | changes))
+
+
+def amended(**changes):
+    return AmendedContext(**({"recipient_name": "山田 花子", "content": notice_content()} | changes))
+
+
+def withdrawn(**changes):
+    content = notice_content(
+        reason="対照表に誤りが見つかったため、内容を確かめてから、あらためてお知らせします。",
+        changed_text="",
+        comparison_text="",
+        announced_at=datetime(2026, 11, 2, 9, 0, tzinfo=JST),
+    )
+    return WithdrawnContext(**({"recipient_name": "山田 花子", "content": content} | changes))
+
+
 CONTEXTS = {
     MailKind.CONFIRMED: confirmed,
     MailKind.INCOMPLETE: incomplete,
@@ -121,6 +181,8 @@ CONTEXTS = {
     MailKind.CORRECTED: corrected,
     MailKind.OFFICE_FAULT: office_fault,
     MailKind.DECLINED: declined,
+    MailKind.TERMS_AMENDED: amended,
+    MailKind.TERMS_WITHDRAWN: withdrawn,
 }
 
 

@@ -1,5 +1,6 @@
 import email
 import re
+from dataclasses import replace
 from datetime import timedelta
 from email import policy
 from email.header import decode_header, make_header
@@ -7,12 +8,13 @@ from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from madoguchi.adapters.calendar_file import session_calendar
-from madoguchi.adapters.mail_message import MailBuildError, build_mail, encode_words
+from madoguchi.adapters.mail_message import MailBuildError, MailToMany, build_mail, encode_words
 from madoguchi.domain.message import KINDS, MailKind
+from madoguchi.domain.wording import addressee
 from tests.adapters.mail_help import CONTEXTS, FIXTURES, JOIN_URL, MESSAGE_ID, STAMP, START, office, rendered, store
 
 
@@ -32,6 +34,7 @@ def calendar(**changes):
 
 
 ICS = calendar()
+TO_EVERYBODY = {MailKind.TERMS_AMENDED, MailKind.TERMS_WITHDRAWN}
 ALWAYS = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Auto-Submitted", "Content-Language"]
 LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=150)
 
@@ -65,7 +68,7 @@ def golden_mail(kind):
         of_cancelling = {"url": "", "sequence": context.revision}
         entry = calendar(method=method, **(of_cancelling if method == "CANCEL" else {"sequence": context.revision - 1}))
     mail = store().render(kind, context, office())
-    return build(rendered=mail, calendar=entry, calendar_method=method)
+    return build(rendered=mail, calendar=entry, calendar_method=method, is_bulk=kind in TO_EVERYBODY)
 
 
 @pytest.mark.parametrize("kind", list(MailKind))
@@ -237,6 +240,67 @@ def test_no_text_adds_a_header(bad):
 def test_a_message_id_of_another_form_is_refused(message_id):
     with pytest.raises(MailBuildError, match="message_id"):
         build(message_id=message_id)
+
+
+def test_only_notices_to_everybody_are_marked_as_bulk_and_none_offers_to_unsubscribe():
+    for kind in MailKind:
+        message = read(golden_mail(kind))
+        assert (message["Precedence"] == "bulk") is (kind in TO_EVERYBODY)
+        assert not [name for name in message if name.lower().startswith("list-")]
+
+
+def mail_to_many(kind, salutation="宛名のところ 様"):
+    context = replace(CONTEXTS[kind](), recipient_name=salutation.removesuffix(" 様"))
+    said = store().render(kind, context, office())
+    return MailToMany(said, salutation, sender="madoguchi@example.jp", sender_name="ハローワーク松戸 マザーズコーナー")
+
+
+NAMES = st.one_of(
+    st.text(max_size=60), st.sampled_from(["A&B <b>", "山田 花子", "", "'\"", "{{ x }}", "宛名のところ", "x" * 60])
+)
+
+
+@given(st.sampled_from(sorted(TO_EVERYBODY)), NAMES)
+@settings(max_examples=60, deadline=None)
+def test_a_mail_of_which_only_the_salutation_is_filled_in_says_what_a_whole_rendering_says(kind, name):
+    whole = STORE.render(kind, replace(CONTEXTS[kind](), recipient_name=name), office())
+    many = MANY[kind]
+    assert many.said(addressee(name)) == (whole.text, whole.html)
+    spliced = many.build(salutation=addressee(name), recipient="hanako@example.com", message_id=MESSAGE_ID, date=STAMP)
+    normal = build(rendered=whole, is_bulk=True)
+    ours, theirs = read(spliced), read(normal)
+    assert ours.items() == theirs.items()
+    for part, wanted in zip(ours.walk(), theirs.walk(), strict=True):
+        assert part.items() == wanted.items()
+        assert part.is_multipart() or part.get_payload(decode=True) == wanted.get_payload(decode=True)
+    assert spliced.endswith(b"\r\n")
+    assert max(map(len, spliced.split(b"\r\n"))) <= 78
+    assert spliced.count(b"\n") == spliced.count(b"\r") == spliced.count(b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"text": "宛 様\n宛 様\n"}, "text"),
+        ({"text": "本文\n"}, "text"),
+        ({"html": "<p>宛 様</p><p>宛 様</p>"}, "html"),
+        ({"subject": "宛 様へ"}, "subject"),
+    ],
+)
+def test_a_mail_that_differs_in_more_than_one_salutation_is_not_sent_to_many(changes, part):
+    said = rendered(**({"text": "宛 様\n", "html": "<p>宛 様</p>"} | changes))
+    with pytest.raises(MailBuildError, match=part):
+        MailToMany(said, "宛 様", sender="madoguchi@example.jp", sender_name="窓口")
+
+
+@pytest.mark.parametrize("recipient", ["", "a@b.jp\r\nBcc: c@d.jp", "a@b.jp, c@d.jp"])
+def test_a_mail_to_many_still_has_one_recipient_each(recipient):
+    with pytest.raises(MailBuildError, match="recipient"):
+        MANY[MailKind.TERMS_AMENDED].build(salutation="様", recipient=recipient, message_id=MESSAGE_ID, date=STAMP)
+
+
+STORE = store()
+MANY = {kind: mail_to_many(kind) for kind in TO_EVERYBODY}
 
 
 def test_one_message_is_always_the_same_bytes():

@@ -1,5 +1,6 @@
 import re
 import time
+import unicodedata
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ import pytest
 
 from madoguchi.adapters.mail_templates import MailTemplateError, TemplateStore, bundle_version
 from madoguchi.adapters.mail_values import spaced_meeting_id
+from madoguchi.domain.amendment import AmendmentGround, NoticeContent
 from madoguchi.domain.evidence import Verdict
 from madoguchi.domain.message import KINDS, MailKind, MissingPart, WhyNot
 from tests.adapters.mail_help import (
@@ -17,15 +19,18 @@ from tests.adapters.mail_help import (
     ROOT,
     START,
     alternatives,
+    amended,
     cancelled,
     changed,
     confirmed,
     corrected,
     incomplete,
+    notice_content,
     office,
     office_fault,
     reminder,
     store,
+    withdrawn,
 )
 
 NOON = START + timedelta(days=91, hours=1, minutes=30)  # 24 December, 12:30
@@ -44,6 +49,9 @@ KINDS_AND_CONTEXTS = [
     (MailKind.CANCELLED, cancelled(by_office=True)),
     *((MailKind.CORRECTED, corrected(verdict=verdict)) for verdict in (*TAKES_BACK, "cancelled")),
     (MailKind.OFFICE_FAULT, office_fault(offers=(), answer_by=None)),
+    (MailKind.TERMS_AMENDED, amended(content=notice_content(ground=AmendmentGround.REASONABLE, enacted_on=None))),
+    (MailKind.TERMS_AMENDED, amended(content=notice_content(effective_at=NOON, comparison_text=""))),
+    (MailKind.TERMS_WITHDRAWN, withdrawn(content=notice_content(changed_text="", comparison_text=""))),
     # The noon hour is the longest time there is.
     *((kind, CONTEXTS[kind](start=NOON)) for kind in MailKind if "start" in CONTEXT_FIELDS[kind]),
 ]
@@ -84,6 +92,11 @@ def squeezed(text):
     return re.sub(r"\s", "", text)
 
 
+def width(line):
+    """In full-width characters: two half-width ones take the room of one."""
+    return sum(0.5 if unicodedata.east_asian_width(character) in {"Na", "H", "N"} else 1 for character in line)
+
+
 def test_every_kind_has_its_folder_and_every_folder_its_kind():
     folders = {path.name for path in (ROOT / "templates" / "email").iterdir()}
     assert folders == {rule.template for rule in KINDS.values()}
@@ -103,7 +116,7 @@ def test_text_is_short_lines_without_tags_and_html_loads_nothing(kind, context):
     assert not re.search(r"\n\n\n|[ \t]\n|\r", mail.text)
     for line in mail.text.splitlines():
         # Reason sentences come from a table and may be as long as a phone wraps them; links are links.
-        assert len(line) <= 30 or line.startswith(("https://", "・")) or "最後の開始" in line, line
+        assert width(line) <= 30 or line.startswith(("https://", "・")) or "最後の開始" in line, line
     outline = Outline(mail.html)
     assert not {"img", "link", "script", "iframe", "object"} & {tag for tag, _ in outline.tags}
     assert "url(" not in mail.html
@@ -328,6 +341,84 @@ def test_a_session_called_off_by_the_office_is_apologised_for_and_no_call_is_tha
     assert "申し訳" not in store().render(CAN, cancelled(), office()).text
 
 
+SAID_OF_AN_AMENDMENT = [
+    ("13 that it changes", "オンライン職業相談の利用規約を変更します"),
+    ("13 what changes", "相談の時間を30分から45分にします"),
+    ("548-4 why", "時間が足りないという声を多くいただいたため"),
+    ("13(1) the ground, in plain words", "利用規約第13条(1)です。利用される方の一般の利益に合う変更は"),
+    ("13 the content after the change, in full", "第６条（予約、変更及びキャンセル）(1) 相談は、１回につき４５分です"),
+    ("13 the content after the change, in full", "原則として、前々日までに、申込みページか電話でお申し込みください"),
+    ("13 the content after the change, in full", "答えるかどうかは自由です"),
+    ("the difference", "(1) 相談は、１回につき［３０分］です"),
+    ("13 when it takes effect", "令和8年（2026年）12月1日（火曜日）から"),
+    ("13 for sessions that are booked already", "すでにご予約の相談も同じです"),
+    ("13 for sessions before", "それより前の相談には、今の規約が当てはまります"),
+    ("the day of the amendment", "令和8年（2026年）10月30日（金曜日）"),
+    ("nothing to do", "していただくことはありません"),
+    ("no answer needed", "返信もいりません"),
+    ("whom to ask", "お電話でお尋ねください"),
+    ("6(3) cancelling stays possible, by telephone", "ご予約のキャンセルも、お電話で承ります"),
+    ("the number", "047-000-0000"),
+]
+SAID_OF_A_WITHDRAWAL = [
+    ("which announcement", "令和8年（2026年）11月2日（月曜日）にお知らせした"),
+    ("that it will not be", "令和8年（2026年）12月1日（火曜日）になっても、利用規約は変わりません"),
+    ("what holds", "今の規約が、そのまま続きます"),
+    ("sorry", "申し訳ございません"),
+    ("why", "対照表に誤りが見つかったため"),
+    ("what would have changed", "相談の時間を30分から45分にします"),
+    ("nothing to do", "していただくことはありません"),
+    ("no answer needed", "返信もいりません"),
+    ("the number", "047-000-0000"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "point", "words"),
+    [
+        *((MailKind.TERMS_AMENDED, *said) for said in SAID_OF_AN_AMENDMENT),
+        *((MailKind.TERMS_WITHDRAWN, *said) for said in SAID_OF_A_WITHDRAWAL),
+    ],
+)
+def test_a_notice_says_what_the_law_and_the_terms_ask_in_both_parts(kind, point, words):
+    mail = store().render(kind, CONTEXTS[kind](), office())
+    assert squeezed(words) in squeezed(mail.text), point
+    assert squeezed(words) in squeezed(Outline(mail.html).text), point
+
+
+def test_a_notice_leads_to_the_full_text_and_the_comparison_and_its_withdrawal_to_what_holds():
+    base = "https://example.jp/madoguchi/terms"
+    pages = {f"{base}/versions/2026-12-01/", f"{base}/amendments/2026-12-01/", base}
+    mail = store().render(MailKind.TERMS_AMENDED, amended(), office())
+    assert pages <= set(mail.text.splitlines())
+    assert pages | {"tel:0470000000"} == set(Outline(mail.html).links)
+    gone = store().render(MailKind.TERMS_WITHDRAWN, withdrawn(), office())
+    assert {f"{base}/amendments/2026-12-01/", base, "tel:0470000000"} == set(Outline(gone.html).links)
+
+
+def test_a_notice_has_no_reference_and_says_on_which_ground_it_rests():
+    told = {
+        ground: store().render(MailKind.TERMS_AMENDED, amended(content=notice_content(ground=ground)), office()).text
+        for ground in AmendmentGround
+    }
+    assert "第13条(2)" not in told[AmendmentGround.BENEFIT]
+    assert "第13条(1)" not in told[AmendmentGround.REASONABLE]
+    assert not any("受付番号" in text for text in told.values())
+
+
+def test_what_changes_is_underlined_in_html_and_stands_in_paragraphs_not_in_the_lines_of_the_text():
+    html = store().render(MailKind.TERMS_AMENDED, amended(), office()).html
+    assert "<u>［４５分］</u>です。原則として、<u>［前々日］</u>までに" in html
+    assert ">相談室は、相談のあとに、映像と音声の状態をお尋ねすることがあります。答えるかどうかは自由です。<" in html
+    assert "<p>① 氏名</p>" in html
+
+
+def test_an_effect_in_the_middle_of_a_day_is_told_with_its_time():
+    content = notice_content(effective_at=NOON)
+    text = store().render(MailKind.TERMS_AMENDED, amended(content=content), office()).text
+    assert "12月24日（木曜日）\n午後0時30分（12時30分）から\n" in text
+
+
 @pytest.mark.parametrize("kind", [NS, MailKind.DECLINED, MailKind.CORRECTED, MailKind.OFFICE_FAULT])
 def test_no_mail_refuses_anybody(kind):
     """Art. 6(3), third sentence: only a person decides that; a mail may quote the terms and no more."""
@@ -539,6 +630,8 @@ def elsewhere(value, zone):
     """The same instants, as another zone writes them."""
     if isinstance(value, tuple):
         return tuple(elsewhere(each, zone) for each in value)
+    if isinstance(value, NoticeContent):
+        return replace(value, effective_at=elsewhere(value.effective_at, zone))
     return value.astimezone(zone) if isinstance(value, datetime) else value
 
 
