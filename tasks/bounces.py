@@ -26,9 +26,9 @@ from madoguchi.adapters.bounce_folder import (
 )
 from madoguchi.adapters.delivery_status import NotAMailError, ReadMail, Sort, read_notification
 from madoguchi.domain.bounce import (
+    CAME_BACK,
     SOFT_LIMIT,
     SOFT_WINDOW_DAYS,
-    Action,
     BounceKind,
     Notified,
     kind_of,
@@ -40,6 +40,7 @@ from madoguchi.store.audit import Act
 from madoguchi.store.runs import open_staff_task
 from madoguchi.store.vault import VaultError
 from tasks.proof import refresh_notice_tasks
+from tasks.verdicts import reconsider
 from tasks.wiring import Run, Services
 
 CALL_BOUNCED: Final = "call-bounced"
@@ -48,7 +49,6 @@ UNCLEAR_BOUNCES: Final = "unclear-bounces"
 CALLS_FOR_NOTICES: Final = 50
 """So many telephone tasks may be open before those about notices to everybody stand in the proof's list only."""
 
-_CAME_BACK: Final = frozenset({Action.FAILED, Action.UNKNOWN})
 _OLDEST: Final = timedelta(days=45)
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,8 @@ class BounceReport:
 
     counts: Counter[str] = field(default_factory=Counter)
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    bookings: set[str] = field(default_factory=set)
+    """Bookings of which a mail came back."""
 
 
 def read_bounces(services: Services, run: Run) -> BounceReport:
@@ -130,7 +132,7 @@ def _take_mail(services: Services, run: Run, report: BounceReport, mail: ReadMai
         return
     counts: Counter[str] = Counter()
     with services.database.write() as session:
-        taking = _Taking(services, session, run.act(services), counts)
+        taking = _Taking(services, session, run.act(services), counts, report.bookings)
         for said in mail.said:
             taking.take(mail, said)
     # Only what is committed is counted.
@@ -145,6 +147,7 @@ class _Taking:
     session: Session
     act: Act
     counts: Counter[str]
+    bookings: set[str]
 
     def take(self, mail: ReadMail, said: Notified) -> None:
         message = self._message(mail)
@@ -198,11 +201,13 @@ class _Taking:
             self.counts["blocked"] += store.block(self.session, self.act, index, reason, bounce)
         if kind is BounceKind.POLICY:
             self._alarm(MAIL_REFUSED, "policy", f"REFUSED_{said.status or said.reply}")
-        came_back = said.action in _CAME_BACK
+        came_back = said.action in CAME_BACK
         if message.amendment_id:
             if stops:
                 self._call_about_notice(message)
         elif came_back or stops:
+            if message.booking:
+                self.bookings.add(message.booking)
             self._call(message.booking or message.request or message.id, reason)
 
     def _call(self, subject: str, reason: str) -> None:
@@ -265,7 +270,11 @@ class _Taking:
 
 
 def _after(services: Services, run: Run, report: BounceReport) -> None:
-    """Ask for a look at what could not be read, and bring the lists of who must be told otherwise up to date."""
+    """Judge again whom a mail has not reached, ask for a look at what could not be read, bring the lists up to date.
+
+    A crash before it loses a second look only: the call to that person stands in the record with the bounce.
+    """
+    reconsider(services, run, sorted(report.bookings))
     refresh_notice_tasks(services, run)
     if not report.unreadable:
         return

@@ -44,6 +44,10 @@ class Action(StrEnum):
     UNKNOWN = "unknown"
 
 
+CAME_BACK: Final = frozenset({Action.FAILED, Action.UNKNOWN})
+"""After these nobody can say that the recipient was told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Notified:
     """What one notification says about one recipient. Addresses stay out of `repr`.

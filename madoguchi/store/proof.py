@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.amendment import AmendmentStatus, NoticePurpose, NoticeRoute
-from madoguchi.domain.bounce import Action
+from madoguchi.domain.bounce import CAME_BACK
 from madoguchi.domain.message import MessageStatus
 from madoguchi.domain.notice_proof import MUST_BE_TOLD, TOLD_BY_TELEPHONE, NoticeClass
 from madoguchi.store.models import (
@@ -26,7 +26,6 @@ from madoguchi.store.models import (
 from madoguchi.store.vault import Vault
 
 _AT_ONCE = 1000
-_CAME_BACK = (Action.FAILED.value, Action.UNKNOWN.value)
 
 
 def amendment_codes(session: Session, office: str) -> list[str]:
@@ -53,7 +52,7 @@ def _came_back(column: Any) -> Select[Any]:
     One look into an index for each row, whatever the planner believes: joined as a whole, PostgreSQL compared a hundred
     thousand rows with thousands while it had no statistics yet, which is right after an announcement.
     """
-    return select(column).where(Bounce.message_id == Notice.message_id, Bounce.action.in_(_CAME_BACK))
+    return select(column).where(Bounce.message_id == Notice.message_id, Bounce.action.in_(CAME_BACK))
 
 
 def _class(came_back: ColumnElement[bool]) -> ColumnElement[str]:

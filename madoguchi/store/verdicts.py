@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, exists, insert, select
 from sqlalchemy.orm import Session
 
+from madoguchi.domain.bounce import CAME_BACK
 from madoguchi.domain.duties import LINK_KINDS, MessageFact
 from madoguchi.domain.lifecycle import SETTLED_BOOKINGS, BookingStatus, MeetingStatus
 from madoguchi.domain.message import MailKind, MessageStatus
 from madoguchi.domain.office import JST
 from madoguchi.domain.reminders import REMINDER_KINDS
 from madoguchi.store.audit import Act
-from madoguchi.store.models import Booking, Meeting, OutboxMessage, StaffTask, VerdictRecord
+from madoguchi.store.models import Booking, Bounce, Meeting, OutboxMessage, StaffTask, VerdictRecord
 from madoguchi.store.outbox import Settled, settle
 from madoguchi.store.types import new_id
 
 _AT_ONCE = 500
+_BOUNCED = "BOUNCED"
 _LEFT = frozenset({MessageStatus.SENDING, MessageStatus.SENT, MessageStatus.UNCERTAIN})
 _UNSENT = frozenset({MessageStatus.QUEUED, MessageStatus.RETRYING})
 _SETTLED = frozenset(status.value for status in SETTLED_BOOKINGS)
@@ -103,7 +105,10 @@ def meetings_of(session: Session, bookings: Sequence[tuple[str, int]]) -> dict[s
 
 
 def told_so_far(session: Session, ids: Sequence[str]) -> dict[str, list[MessageFact]]:
-    """Return by booking what became of its messages with the link and of its reminders."""
+    """Return by booking what became of its messages with the link and of its reminders.
+
+    One that the relay took and that came back is uncertain: perhaps somebody was told, nobody can say so.
+    """
     kinds = [kind.value for kind in (*LINK_KINDS, *REMINDER_KINDS)]
     found: dict[str, list[MessageFact]] = defaultdict(list)
     message = OutboxMessage
@@ -118,12 +123,16 @@ def told_so_far(session: Session, ids: Sequence[str]) -> dict[str, list[MessageF
                 message.reason,
                 message.due_at,
                 message.sent_at,
+                exists(select(Bounce.id).where(Bounce.message_id == message.id, Bounce.action.in_(CAME_BACK))),
             )
             .where(message.booking_id.in_(part), message.kind.in_(kinds))
             .order_by(message.id)
         )
-        for booking_id, row_id, kind, revision, status, *rest in rows:
-            found[booking_id].append(MessageFact(row_id, MailKind(kind), revision, MessageStatus(status), *rest))
+        for booking_id, row_id, kind, revision, status, reason, due_at, sent_at, came_back in rows:
+            left = MessageStatus(status)
+            if came_back and left is MessageStatus.SENT:
+                left, reason = MessageStatus.UNCERTAIN, _BOUNCED  # noqa: PLW2901 — what is known of it since
+            found[booking_id].append(MessageFact(row_id, MailKind(kind), revision, left, reason, due_at, sent_at))
     return found
 
 

@@ -15,9 +15,12 @@ from madoguchi.domain.lifecycle import ForbiddenTransition
 from madoguchi.sandbox.mailbox_server import running_mailbox
 from madoguchi.store.meeting_removal import unwanted_meetings
 from madoguchi.store.models import Audit, Booking, BookingRequest, OutboxMessage, StaffTask
+from tasks.bounces import read_piped
 from tasks.delivery import deliver_messages
 from tasks.settling import CALL_APPLICANT, OFFICE_FAULT
 from tasks.verdict_effects import EVIDENCE_AFTER_VERDICT, SETTLE_ATTENDANCE, VERDICT_CHANGED
+from tasks.wiring import Run
+from tests.tasks.notice_world import sample
 from tests.tasks.sweep_world import CALLED, CAME, NOBODY, NOTHING, SHUT, TENTH, SweepWorld, minute, put_evidence
 from tests.webhook_help import event, minutes, put
 
@@ -75,6 +78,20 @@ def test_a_webhook_that_comes_late_reverses_the_verdict_and_withdraws_or_correct
     assert letters(mailbox) == (2 if left else 0)
     assert world.whole_sweep(TENTH + timedelta(minutes=late + 30)).changed == []
     assert deliver(world, TENTH + timedelta(minutes=late + 31)).counts.total() == 0
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before the sweep", "after the no-show"])
+def test_nobody_is_absent_whose_link_came_back(world, late):
+    reference = world.session(*NOBODY)
+    [link] = [message for message in world.rows(OutboxMessage) if message.kind == "confirmed"]
+    if late:
+        world.sweep()
+        assert world.state(reference) == "no_show"
+    run = Run("read-bounces", minute(30 if late else -5), world.services.clock(), actor="test")
+    read_piped(world.services, run, sample("postfix_unknown_user.eml", link.id))
+    world.sweep()
+    assert world.state(reference) == "undetermined"
+    assert "LINK_UNCERTAIN" in world.verdicts(reference)[-1].reasons
 
 
 @pytest.mark.parametrize(
