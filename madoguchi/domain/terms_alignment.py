@@ -21,6 +21,8 @@ from madoguchi.domain.terms_underline import folded
 DELETED: Final = "削除"
 """The whole text of an article that is gone while its number stays."""
 
+WIDE: Final = str.maketrans("0123456789", "０１２３４５６７８９")
+
 _STRONG: Final = 0.6
 _OUT_OF_ORDER: Final = 0.75
 _WEAK: Final = 0.4
@@ -306,7 +308,8 @@ def _article(article: Article, at: Iterator[int]) -> Node:
     position = next(at)
     several = len(article.parts) > 1
     children = tuple(
-        _part(part, 0, label, f"第{part.number}項" if several and part.number else "", at) for part in article.parts
+        _part(part, 0, label, f"第{part.number}項".translate(WIDE) if several and part.number else "", at)
+        for part in article.parts
     )
     # The article's line is its number and caption; what its paragraphs say stands under it.
     node = Node(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from madoguchi.domain.terms_alignment import Level, Match, Node, align, is_deleted, likeness, nodes_of
+from madoguchi.domain.terms_alignment import WIDE, Level, Match, Node, align, is_deleted, likeness, nodes_of
 from madoguchi.domain.terms_structure import Terms
 from madoguchi.domain.terms_table import (
     ADDED_WORDS,
@@ -30,7 +30,6 @@ __all__ = ["Cell", "Comparison", "Group", "Line", "Row", "RowKind", "Run", "comp
 
 _MOVED_LIKENESS: Final = 0.8
 _MOVED_LENGTH: Final = 10
-_WIDE: Final = str.maketrans("0123456789", "０１２３４５６７８９")
 
 
 def compare(old: Terms, new: Terms) -> Comparison:
@@ -187,9 +186,9 @@ class _Matches:
     def _remark(self, match: Match) -> str:
         old, new = match.olds[0], match.news[0]
         if len(match.news) > 1:
-            return f"{_spoken(old)}を{len(match.news)}つに分割".translate(_WIDE)
+            return f"{_spoken(old)}を{str(len(match.news)).translate(WIDE)}つに分割"
         if len(match.olds) > 1:
-            return f"{'と'.join(map(_spoken, match.olds))}を統合".translate(_WIDE)
+            return f"{'と'.join(map(_spoken, match.olds))}を統合"
         if is_deleted(new) and not is_deleted(old):
             return "条番号を残して削除"
         if match.is_moved:
@@ -297,13 +296,14 @@ def _quiet_row(chunk: list[Match], remark: str) -> Row:
         if renumbered
         else (whole(old_name, is_changed=False), whole(new_name, is_changed=False))
     )
-    is_heading = renumbered and len(chunk) == 1 and news[0].level is Level.ARTICLE
+    is_heading = renumbered and news[0].level is Level.ARTICLE
+    with_caption = is_heading and len(chunk) == 1
     if len(chunk) > 1 and remark:
         remark = f"番号を{remark[-3:]}"
     return Row(
         RowKind.RENUMBERED if renumbered else RowKind.OMITTED,
-        _cell(tuple(news), sum(new_lines, ()), _omitted(news, new_mark, with_caption=is_heading)),
-        _cell(tuple(olds), sum(old_lines, ()), _omitted(olds, old_mark, with_caption=is_heading)),
+        _cell(tuple(news), sum(new_lines, ()), _omitted(news, new_mark, with_caption=with_caption)),
+        _cell(tuple(olds), sum(old_lines, ()), _omitted(olds, old_mark, with_caption=with_caption)),
         remark,
         is_heading=is_heading,
     )

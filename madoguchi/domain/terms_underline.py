@@ -19,17 +19,17 @@ _SPACES: Final = re.compile(r"\s+")
 _DIGITS: Final = "0-9０-９"
 _LATIN: Final = "A-Za-zＡ-Ｚａ-ｚ"
 # The longest first: the first that fits is taken.
-_HIRAGANA_WORDS: Final = (
+HIRAGANA_WORDS: Final = (
     "ことができません|ことができます|ことがあります|ものとします|こととします|ことができる|いただきます|ものとする|こととする|ありません"
     "|できません|されません|みなします|いたします|ていません|いただく|ください|おります|あります|できます|できない|なります|しません|しました"
     "|されます|ています|において|における|について|に関する|できる|します|しない|される|された|みなす|ている|ません|ました|でした|により"
-    "|による|として|までに|または|および|ただし|なる|する|した|して|ます|です|ない|まで|から|ため|とき|こと|もの|など|なお|ほか"
+    "|による|として|までに|または|および|ただし|この|その|なる|する|した|して|ます|です|ない|まで|から|ため|とき|こと|もの|など|なお|ほか"
 )
 _TOKEN: Final = re.compile(
     rf"(?:[{_DIGITS}]+(?:[.,:．，：][{_DIGITS}]+)*"
     rf"|[{_LATIN}]+(?:['’._-][{_LATIN}]+)*"
     r"|[ァ-ヺー]+"
-    rf"|{_HIRAGANA_WORDS}"
+    rf"|{HIRAGANA_WORDS}"
     r"|\S)\s*|\s+"
 )
 _KANJI: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff々〇]+")
@@ -127,9 +127,16 @@ def _pause(tokens: list[str], start: int, end: int) -> int:
 def _widened(edit: _Edit, olds: list[str], news: list[str]) -> _Edit:
     """Return the edit with the rest of the kanji words that it cuts: `禁` to `停` before `止` is `禁止` to `停止`."""
     if edit.old_from == edit.old_to or edit.new_from == edit.new_to:
-        return edit
+        return _split_word(edit, olds, news)
     before = min(_cut_before(olds, edit.old_from), _cut_before(news, edit.new_from))
     after = min(_cut_after(olds, edit.old_to), _cut_after(news, edit.new_to))
+    return _Edit(edit.old_from - before, edit.old_to + after, edit.new_from - before, edit.new_to + after)
+
+
+def _split_word(edit: _Edit, olds: list[str], news: list[str]) -> _Edit:
+    """Return an insertion or deletion with the word that it breaks open: `前日` to `前々日`, not only `々`."""
+    tokens, at = (olds, edit.old_from) if edit.old_from == edit.old_to else (news, edit.new_from)
+    before, after = _cut_before(tokens, at), _cut_after(tokens, at)
     return _Edit(edit.old_from - before, edit.old_to + after, edit.new_from - before, edit.new_to + after)
 
 
