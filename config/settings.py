@@ -215,7 +215,7 @@ class Settings(BaseSettings):
         if not is_loopback(self.web.host):
             found.append(
                 "MADOGUCHI_WEB__HOST: must be an address of this machine; let a reverse proxy with TLS pass on "
-                "/zoom/webhook, and nothing else (docs/webhooks.md)"
+                "/zoom/webhook and /terms/, and nothing else (docs/webhooks.md)"
             )
         if self.database_url and not self.database_url.startswith(_DATABASES):
             found.append("MADOGUCHI_DATABASE_URL: must begin with sqlite:/// or postgresql+psycopg://")

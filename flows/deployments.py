@@ -126,6 +126,25 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             collision="ENQUEUE",
         ),
         DeploymentEntry(
+            flow="publish-terms",
+            name="midnight",
+            entrypoint="flows/publish_terms.py:publish_terms",
+            description=(
+                "毎日0時1分に自動で動きます。その日から効力が生じる規約があれば、公開サイトの「今の規約」を改めます。"
+                "変わったことがなければ、何もしません。"
+            ),
+            crons=("1 0 * * *",),
+            tags=("office", "scheduled"),
+        ),
+        DeploymentEntry(
+            flow="publish-terms",
+            name="by-hand",
+            entrypoint="flows/publish_terms.py:publish_terms",
+            description="利用規約の公開サイトを、すぐに作り直したいときに使います。",
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
             flow="cancel-booking",
             name="by-hand",
             entrypoint="flows/cancel_booking.py:cancel_booking",

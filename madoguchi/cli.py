@@ -19,6 +19,7 @@ FLOWS = (
     "send-reminders",
     "sweep-no-shows",
     "reconcile-zoom",
+    "publish-terms",
     "cancel-booking",
     "move-booking",
     "decide-request",
