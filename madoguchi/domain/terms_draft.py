@@ -86,16 +86,25 @@ class ArticleDraft:
         return Article(self._mark.label, self._mark.number, self._caption, parts, self._headings, self._layout)
 
     def _take_mark(self, line: Line, mark: Mark, at: int, wrapping: Wrapping) -> bool:
-        """Add the part that a mark begins; False when the line only looks like one, TermsTextError when it counts wrong."""
+        """Add the part that a mark begins; False for what only looks like one, TermsTextError when it counts wrong."""
         broken, full = wrapping.may_go_on(at), wrapping.is_full(at)
         has_gap = bool(mark.gap) or not mark.rest
         if mark.family is Family.BULLET:
-            if broken and not has_gap:
-                return False
-            self._add_bullet(line, mark)
-            return True
+            if has_gap or not broken:
+                self._add_bullet(line, mark)
+            return has_gap or not broken
         if self._is_sentence(mark, has_gap=has_gap, broken=broken, full=full):
             return False
+        if self._take_next(line, mark):
+            return True
+        is_known = any(row.family is mark.family for row in self._rows)
+        if not is_known and 1 in mark.numbers:
+            self._open_row(line, mark)
+            return True
+        return self._refuse(line, mark, has_gap=has_gap, broken=broken, full=full, is_known=is_known)
+
+    def _take_next(self, line: Line, mark: Mark) -> bool:
+        """Add the part whose number is due in a row that is open; False when it is due in none."""
         for depth in range(len(self._rows) - 1, -1, -1):
             row = self._rows[depth]
             if row.family is mark.family and (numbers := _next(row.numbers, mark.numbers)):
@@ -105,11 +114,7 @@ class ArticleDraft:
             self._rows = [_Row(PartKind.PARAGRAPH, Family.BARE, "", mark.numbers)]
             self._add(0, line, mark, mark.numbers)
             return True
-        is_known = any(row.family is mark.family for row in self._rows)
-        if not is_known and 1 in mark.numbers:
-            self._open_row(line, mark)
-            return True
-        return self._refuse(line, mark, has_gap=has_gap, broken=broken, full=full, is_known=is_known)
+        return False
 
     def _is_sentence(self, mark: Mark, *, has_gap: bool, broken: bool, full: bool) -> bool:
         if broken and mark.family not in _STRONG:

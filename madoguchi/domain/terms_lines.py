@@ -88,7 +88,7 @@ def width(text: str) -> int:
 
 
 class Wrapping:
-    """How a text was wrapped, learned from the text. `is_prose(at)`: line `at` can go on with the sentence before it."""
+    """How a text was wrapped, learned from the text. `is_prose(at)`: line `at` can go on with the one before."""
 
     def __init__(self, lines: Sequence[Line], is_prose: Callable[[int], bool]) -> None:
         self._lines = lines
@@ -120,7 +120,7 @@ class Wrapping:
         return self._margin > 0 and self._filled(at) >= self._margin
 
     def may_go_on(self, at: int) -> bool:
-        """Tell whether the line before `at` was full and broke off in a sentence: a mark behind it may be a citation."""
+        """Tell whether the line before `at` was full and broke off in a sentence: a mark may be a citation."""
         return self.is_full(at) and not self._lines[at - 1].ends_sentence
 
     def starts_paragraph(self, at: int) -> bool:

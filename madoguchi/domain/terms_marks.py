@@ -1,4 +1,4 @@
-"""The marks that parts of terms begin with: `第10 条`, `(4）`, `①`, `・`, `二　`. What a line may be, not what it is."""
+"""The marks that parts begin with: `第10 条`, `(4）`, `①`, `・`, `二　`. What a line may be, not what it is."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Family(StrEnum):
 class Mark:
     """A mark at the beginning of a line.
 
-    `numbers`: what it counts as, in each order that it may belong to (イ: first of イロハ, second of アイウ; 0: in none).
+    `numbers`: what it counts as, in each order that it may belong to (イ: 1 of イロハ, 2 of アイウ; 0: in none).
     """
 
     family: Family
@@ -158,7 +158,7 @@ def is_supplement(line: str) -> bool:
 
 
 def dated_part(line: str) -> int:
-    """Return how far a line is nothing but dates and what they are dates of (`令和７年６月１６日 制定`); 0 when it is not."""
+    """Return how far a line is nothing but dates and what they are of (`令和７年６月１６日 制定`); 0 when it is not."""
     at = 0
     for start, end, _ in find_dates(line):
         if not _TAIL_BEFORE.fullmatch(line[at:start]):

@@ -26,7 +26,7 @@ _DATE: Final = re.compile(
 
 
 def number_of(numeral: str) -> int | None:
-    """Return the value of a numeral in digits of any width or in kanji (`１２`, `十二`, `一〇`); None for anything else."""
+    """Return the value of a numeral in digits of any width or in kanji (`１２`, `十二`, `一〇`), else None."""
     if numeral and all(character in _ONES or character in _UNITS for character in numeral):
         return _kanji_number(numeral)
     if re.fullmatch(rf"[{DIGITS}]{{1,9}}", numeral):

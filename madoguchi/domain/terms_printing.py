@@ -25,7 +25,7 @@ def print_terms(terms: Terms) -> str:
 
 
 def unwrapped(text: str) -> str:
-    """Return a text without line ends, blank lines, blanks at line ends, page breaks and Markdown's signs: to compare by."""
+    """Return a text to compare by: without line ends, blank lines, blanks at line ends and Markdown's signs."""
     return "".join(line.text for line in lines_of(text))
 
 
