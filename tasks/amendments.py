@@ -14,7 +14,6 @@ from typing import Final, Literal, TypeAlias
 
 from madoguchi.adapters.terms_source import TermsSourceError, read_terms_source
 from madoguchi.domain.terms_citations import check_citations, citations_left_behind
-from madoguchi.domain.terms_reading import TermsTextError, parse_terms
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,6 +25,7 @@ from madoguchi.domain.office import JST
 from madoguchi.domain.terms_comparison import Comparison, compare
 from madoguchi.domain.terms_comparison_text import changed_articles_text, comparison_text
 from madoguchi.domain.terms_publication import amendment_url, version_url
+from madoguchi.domain.terms_reading import TermsTextError, parse_terms
 from madoguchi.domain.terms_structure import Terms
 from madoguchi.store import amendments as store
 from madoguchi.store.audit import Act
@@ -38,10 +38,6 @@ from tasks.wiring import Run, Services
 AMENDMENT_WITHDRAWN: Final = "AMENDMENT_WITHDRAWN"
 Ground: TypeAlias = Literal["13(1)", "13(2)"]
 GROUNDS: Final = {words: ground.value for ground, words in GROUND_WORDS.items()}
-CHANGED_SINCE: Final = (
-    "確認画面を出した後に、ファイルか今の規約、または入力が変わりました。"
-    "何も公表していません。もう一度実行してください。"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +156,7 @@ def approve(services: Services, run: Run, form: Announcement, proposed: Proposed
             _refuse(rules.why_not_new(proposal.code, proposal.new_sha256, proposal.effective_at, known))
             base = _base(versions, proposal.effective_at, None)
             if (base.code, base.sha256) != (proposal.old_code, proposal.old_sha256):
-                raise Refused(CHANGED_SINCE)
+                raise Refused(rules.CHANGED_SINCE)
             number = max((version.number or 0 for version in versions), default=0) + 1
             store.record_amendment(session, act, _new_amendment(proposed, base, number, act))
     except IntegrityError:
@@ -202,7 +198,7 @@ def withdraw(services: Services, run: Run, form: TakingBack, proposed: ProposedW
         act = by.act(services)
         amendment = store.amendment_by_code(session, act.office, proposed.code, lock=True)
         if amendment is None:
-            raise Refused(CHANGED_SINCE)
+            raise Refused(rules.CHANGED_SINCE)
         _require_withdrawable(session, services, amendment, act.happened_at)
         amendment.withdrawal_reason = proposed.reason
         amendment.withdrawal_content = proposed.content.to_json()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.input import RunInput
@@ -19,12 +20,14 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from pydantic import Field, create_model
 
-from tasks.amendments import CHANGED_SINCE
+from madoguchi.domain.amendment_rules import CHANGED_SINCE
 from tasks.staff import ReceivedBy, Refused
 
 YES, NO = "はい", "いいえ"
 _KEY: Final = "approval-"
 _POLL_SECONDS: Final = 2
+_DIGEST_TITLE: Final = "確認した内容の番号"
+_DIGEST_HELP: Final = "確認した内容と結び付ける番号です。変えないでください。"
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +44,13 @@ class Approval(RunInput):
         title="承認する職員",
         description="実行するときに approver に入れた、承認する職員の職員番号か名字をもう一度入れてください。",
     )
-    digest: str = Field(
-        title="確認した内容の番号", description="確認した内容と結び付ける番号です。変えないでください。"
-    )
+    digest: str = Field(title=_DIGEST_TITLE, description=_DIGEST_HELP)
 
 
 def question(digest: str, page: str) -> type[Approval]:
     """Return the form of one question: `page` is the text above it, `digest` stands for what it shows."""
-    shown = Field(
-        default=digest,
-        title="確認した内容の番号",
-        description="確認した内容と結び付ける番号です。変えないでください。",
-    )
+    # Prefilled, but required: an answer without it must not take the number of what stands when it is read.
+    shown = Field(title=_DIGEST_TITLE, description=_DIGEST_HELP, json_schema_extra={"default": digest})
     made: type[Approval] = create_model("Approval", __base__=Approval, digest=(str, shown))
     # How RunInput keeps the text above a form; `with_initial_data` would lose what the fields say.
     made._description = page  # noqa: SLF001 — see above
@@ -61,7 +59,7 @@ def question(digest: str, page: str) -> type[Approval]:
 
 async def asked_before() -> bool:
     """Tell whether this run was asked already, and was resumed with an answer."""
-    return await _fired() is not None
+    return _fired(await _this_run()) is not None
 
 
 async def answer_to(asked: type[Approval], hours: int) -> Approval:
@@ -71,9 +69,10 @@ async def answer_to(asked: type[Approval], hours: int) -> Approval:
     ends as Failed by the server, without running anything again.
     """
     seconds = hours * 3600
+    this = await _this_run()
     # A run that is retried after its end forgets what it asked; its old answer must not count for the new question.
-    key = await _fired() or f"{_KEY}{flow_run.run_count}"
-    if flow_run.deployment_id is not None:
+    key = _fired(this) or f"{_KEY}{this.run_count}"
+    if this.deployment_id is not None:
         return await asuspend_flow_run(wait_for_input=asked, timeout=seconds, key=key)
     log.warning("waiting for the approver's answer, at most %d h: %s", hours, _place())
     try:
@@ -95,11 +94,14 @@ def require_yes(given: Approval, approver: str, digest: str) -> None:
         raise Refused(CHANGED_SINCE)
 
 
-async def _fired() -> str | None:
+async def _this_run() -> FlowRun:
     async with get_client() as client:
-        run = await client.read_flow_run(UUID(str(flow_run.id)))
+        return await client.read_flow_run(UUID(str(flow_run.id)))
+
+
+def _fired(run: FlowRun) -> str | None:
     fired = run.empirical_policy.pause_keys or set()
-    return next((key for key in sorted(fired, reverse=True) if key.startswith(_KEY)), None)
+    return next((key for key in sorted(fired) if key.startswith(_KEY)), None)
 
 
 def _place() -> str:

@@ -22,7 +22,12 @@ from madoguchi.domain.wording import long_date, long_time, plain_line
 REASON_LIMIT: Final = 1000
 SUMMARY_LIMIT: Final = 500
 CODE_LIMIT: Final = 40
+CHANGED_SINCE: Final = (
+    "確認画面を出した後に、ファイルか今の規約、または入力が変わりました。"
+    "何も公表していません。もう一度実行してください。"
+)
 _NAMED: Final = 8
+_BESIDE: Final = frozenset({"前文", "附則"})
 _SLACK: Final = timedelta(minutes=1)
 """Publishing, queueing and the first connection take a while too."""
 
@@ -235,9 +240,8 @@ def changed_labels(comparison: Comparison) -> tuple[str, ...]:
         for group in comparison.groups
         if group.rows and all(row.kind is RowKind.REMOVED for row in group.rows)
     ]
-    beside = [
-        group.name for group in comparison.groups if not group.is_omitted and not group.name.startswith(("第", "（"))
-    ]
+    # The title and the closing change with every version; nobody's rights do.
+    beside = [group.name for group in comparison.groups if not group.is_omitted and group.name in _BESIDE]
     return tuple(dict.fromkeys([*changed, *(f"{name}（削る）" for name in gone), *beside]))
 
 
