@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -129,9 +129,11 @@ def build_services(settings: Settings) -> Services:
                 session,
                 office.code,
                 [
-                    TermsFacts(v.document, v.code, v.sha256, v.enacted_on, v.effective_at, v.url)
-                    for v in read_terms(settings.terms_dir)
+                    # Field by field: what the store takes has the names of what the folder gives.
+                    TermsFacts(**asdict(version))
+                    for version in read_terms(settings.terms_dir)
                 ],
+                recorded_at=real_clock(),
             )
             since = terms_since(session, office.code)
     except (VaultError, TermsFileError, TermsChanged, MappingError) as error:

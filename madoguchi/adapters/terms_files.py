@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import tomllib
 import unicodedata
@@ -11,6 +12,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from madoguchi.adapters.terms_source import TermsSourceError, read_terms_source
+
 
 class TermsFileError(Exception):
     """A file of the terms folder cannot be used; the text names it and what to write."""
@@ -18,7 +21,11 @@ class TermsFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TermsFile:
-    """What one file says of a version. `sha256`: of the canonical text, or of the facts where the text is not ours."""
+    """What one file says of a version. `sha256`: of the canonical text, or of the facts where the text is not ours.
+
+    `text`: the canonical words; None where they are not ours. `former_sha256`: how a record may know the same file
+    from the time when the mark that some editors put before UTF-8 counted as a part of the text.
+    """
 
     document: str
     code: str
@@ -26,6 +33,9 @@ class TermsFile:
     enacted_on: date
     effective_at: datetime
     url: str
+    text: str | None = None
+    signatory: str | None = None
+    former_sha256: str | None = None
 
 
 def read_terms(folder: Path) -> tuple[TermsFile, ...]:
@@ -62,15 +72,36 @@ def _read(path: Path) -> TermsFile:
         raise TermsFileError(f'{path.name}: document must be "service" or "zoom"')
     if raw["effective_at"].tzinfo is None:
         raise TermsFileError(f"{path.name}: effective_at needs its offset, such as +09:00")
-    return TermsFile(raw["document"], raw["code"], _hash(path, raw), raw["enacted_on"], raw["effective_at"], raw["url"])
+    signatory = raw.get("signatory")
+    if signatory is not None and not isinstance(signatory, str):
+        raise TermsFileError(f"{path.name}: signatory is not a str; write the office that signs, or leave it out")
+    text, sha256, former = _words(path, raw)
+    return TermsFile(
+        document=raw["document"],
+        code=raw["code"],
+        sha256=sha256,
+        enacted_on=raw["enacted_on"],
+        effective_at=raw["effective_at"],
+        url=raw["url"],
+        text=text,
+        signatory=signatory.strip() or None if signatory else None,
+        former_sha256=former,
+    )
 
 
-def _hash(path: Path, raw: Mapping[str, Any]) -> str:
+def _words(path: Path, raw: Mapping[str, Any]) -> tuple[str | None, str, str | None]:
+    """Return the canonical words, their hash, and the hash from before."""
     if "text" not in raw:
-        content = f"{raw['url']}\n{raw['code']}\n"
-    else:
-        try:
-            content = canonical_text((path.parent / str(raw["text"])).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError):
-            raise TermsFileError(f"{path.name}: its text {raw['text']} cannot be read as UTF-8") from None
+        return None, _sha256(f"{raw['url']}\n{raw['code']}\n"), None
+    source = path.parent / str(raw["text"])
+    try:
+        words = read_terms_source(source)
+        is_marked = source.read_bytes().startswith(codecs.BOM_UTF8)
+    except (TermsSourceError, OSError) as error:
+        raise TermsFileError(f"{path.name}: its text {raw['text']} cannot be read: {error}") from None
+    text = canonical_text(words)
+    return text, _sha256(text), _sha256(canonical_text("\ufeff" + words)) if is_marked else None
+
+
+def _sha256(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
