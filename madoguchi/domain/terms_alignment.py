@@ -35,6 +35,7 @@ class Level(StrEnum):
 
     TITLE = "title"
     PREAMBLE = "preamble"
+    CHAPTER = "chapter"
     ARTICLE = "article"
     PARAGRAPH = "paragraph"
     ITEM = "item"
@@ -93,14 +94,16 @@ def nodes_of(terms: Terms) -> tuple[Node, ...]:
     at = count()
     plain = chain(
         [(Level.TITLE, "題名", terms.title)],
-        ((Level.PREAMBLE, "前文", text) for text in terms.preamble),
+        _numbered(Level.PREAMBLE, "前文", "段", terms.preamble),
     )
     last = chain(
-        ((Level.SUPPLEMENT, "附則", text) for text in terms.supplement),
+        _numbered(Level.SUPPLEMENT, "附則", "項", terms.supplement),
         [(Level.CLOSING, "日付", terms.closing), (Level.SIGNATORY, "署名", terms.signatory)],
     )
     nodes = [_line(level, name, text, next(at)) for level, name, text in plain if text]
-    nodes += [_article(article, at) for article in terms.articles]
+    for article in terms.articles:
+        nodes += [_line(Level.CHAPTER, text.split()[0], text, next(at)) for text in article.headings if text.strip()]
+        nodes.append(_article(article, at))
     return (*nodes, *(_line(level, name, text, next(at)) for level, name, text in last if text))
 
 
@@ -297,6 +300,11 @@ def _grams(text: str) -> Counter[str]:
     return (
         Counter(text[at : at + 2] for at in range(len(text) - 1)) if len(text) > 1 else Counter([text] if text else [])
     )
+
+
+def _numbered(level: Level, name: str, unit: str, texts: tuple[str, ...]) -> Iterator[tuple[Level, str, str]]:
+    for number, text in enumerate(texts, 1):
+        yield level, f"{name}第{number}{unit}".translate(WIDE) if len(texts) > 1 else name, text
 
 
 def _line(level: Level, name: str, text: str, position: int) -> Node:

@@ -83,7 +83,7 @@ class _Matches:
                 (-score, old.position + new.position, abs(old.position - new.position), old.position, old, new)
                 for old in gone
                 for new in come
-                if len(old.key) >= _MOVED_LENGTH and _is_part(old) and _is_part(new)
+                if min(len(old.key), len(new.key)) >= _MOVED_LENGTH and _is_part(old) and _is_part(new)
                 if (score := likeness(old, new)) >= _MOVED_LIKENESS
             ),
             key=lambda candidate: candidate[:4],
@@ -289,13 +289,8 @@ def _quiet_row(chunk: list[Match], remark: str) -> Row:
     """The row of neighbours whose wording is as it was; all of them may have got other numbers."""
     olds, news = [match.olds[0] for match in chunk], [match.news[0] for match in chunk]
     old_lines, new_lines = zip(*map(_whole_lines, chunk), strict=True)
-    old_name, new_name = _span_name(olds), _span_name(news)
     renumbered = _has_new_mark(chunk[0])
-    old_mark, new_mark = (
-        underline(old_name, new_name)
-        if renumbered
-        else (whole(old_name, is_changed=False), whole(new_name, is_changed=False))
-    )
+    old_mark, new_mark = _span_marks(olds, news, renumbered=renumbered)
     is_heading = renumbered and news[0].level is Level.ARTICLE
     with_caption = is_heading and len(chunk) == 1
     if len(chunk) > 1 and remark:
@@ -347,11 +342,27 @@ def _whole_lines(match: Match) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
 
 def _span_name(nodes: list[Node]) -> str:
     """Return what a row calls neighbours that it leaves out: `(2)`, `(2)・(3)`, `(2)～(6)`, `第２条から第５条まで`."""
+    return "".join(_span(nodes))
+
+
+def _span(nodes: list[Node]) -> list[str]:
+    """Return first name, what stands between, last name, what follows."""
     names = list(dict.fromkeys(node.name for node in nodes if node.name))
-    if len(names) <= 2:
-        return "・".join(names)
-    pattern = "{}～{}" if _is_part(nodes[0]) else "{}から{}まで"
-    return pattern.format(names[0], names[-1])
+    if len(names) < 2:
+        return names
+    between, after = ("・", "") if len(names) == 2 else ("～", "") if _is_part(nodes[0]) else ("から", "まで")
+    return [names[0], between, names[-1], after]
+
+
+def _span_marks(olds: list[Node], news: list[Node], *, renumbered: bool) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
+    old_span, new_span = _span(olds), _span(news)
+    if not renumbered:
+        return whole("".join(old_span), is_changed=False), whole("".join(new_span), is_changed=False)
+    if len(old_span) != len(new_span):
+        return underline("".join(old_span), "".join(new_span))
+    # Name by name: between `(2)・(3)` and `(3)・(4)` a difference would find the 3 in common.
+    pairs = [underline(old, new) for old, new in zip(old_span, new_span, strict=True)]
+    return tuple(run for left, _ in pairs for run in left), tuple(run for _, right in pairs for run in right)
 
 
 def _spoken(node: Node) -> str:

@@ -19,9 +19,12 @@ _SIGNS: Final = (("［", "］"), ("《", "》"), ("｟", "｠"))
 _NEVER_FIRST: Final = frozenset(
     "、。，．,.・：；:;！？!?）)］]」』】〕｝}》〉｠ー～〜ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々％%"
 )
-_NEVER_LAST: Final = frozenset("（([［「『【〔｛{《〈｟")
+# お and ご belong to the word behind them.
+_NEVER_LAST: Final = frozenset("（([［「『【〔｛{《〈｟おご")
+_COUNTERS: Final = frozenset("条項号年月日時分回つ人円")
 _COMMAS: Final = frozenset("、。，．")
-_CLOSERS: Final = frozenset("）］」』】》｠")
+_CLOSERS: Final = frozenset("）」』】")
+_SIGN_ENDS: Final = frozenset(end for _, end in _SIGNS)
 _ATOM: Final = re.compile(
     r"https?://\S+|[0-9０-９]+(?:[.,:．，：][0-9０-９]+)*"
     r"|[A-Za-zＡ-Ｚａ-ｚ0-9]+(?:['’._@-][A-Za-zＡ-Ｚａ-ｚ0-9]+)*"
@@ -89,6 +92,8 @@ def _wrapped(line: str, room: int) -> Iterator[str]:
 
 def _best_end(atoms: list[str], start: int, limit: int) -> int:
     """Return where the line ends: near its limit, and rather where one pauses."""
+    if limit == len(atoms):  # a single one, wider than the line
+        return limit
     allowed = [end for end in range(limit, start, -1) if _may_break(atoms, end)]
     if not allowed:
         return next((end for end in range(limit + 1, len(atoms)) if _may_break(atoms, end)), len(atoms))
@@ -101,7 +106,10 @@ def _best_end(atoms: list[str], start: int, limit: int) -> int:
 
 
 def _may_break(atoms: list[str], at: int) -> bool:
-    return atoms[at][0] not in _NEVER_FIRST and atoms[at - 1][-1] not in _NEVER_LAST
+    before, after = atoms[at - 1][-1], atoms[at][0]
+    if after in _NEVER_FIRST or before in _NEVER_LAST:
+        return False
+    return not (after in _COUNTERS and (before.isdecimal() or before in _SIGN_ENDS))
 
 
 def _is_pause(atoms: list[str], at: int) -> bool:
