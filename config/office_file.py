@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -21,6 +22,7 @@ from madoguchi.domain.office import (
     OpeningHours,
     ReminderTimes,
     StandingPolicy,
+    TermsPolicy,
     ZoomLimits,
 )
 
@@ -30,6 +32,7 @@ SANDBOX_TELEPHONE = "047-000-0000"
 QUARTER = 15
 """Sessions occupy whole quarters of an hour (see docs/architecture.md)."""
 
+_DOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -105,6 +108,48 @@ class _Standing(_Part):
     review_after: Annotated[int, Field(ge=1, le=99)] = 2
 
 
+class _Terms(_Part):
+    minimum_notice_days: Annotated[int, Field(ge=0, le=366)] = 14
+    audience_days: Annotated[int, Field(ge=1, le=3660)] = 365
+    approval_hours: Annotated[int, Field(ge=1, le=720)] = 72
+    connections: Annotated[int, Field(ge=1, le=16)] = 2
+    other_per_second: Annotated[float, Field(gt=0, le=100_000)] = 10
+    per_second: dict[str, Annotated[float, Field(gt=0, le=100_000)]] = {}
+
+    @field_validator("per_second", mode="before")
+    @classmethod
+    def _are_quoted(cls, value: Any) -> Any:
+        for name, inner in value.items() if isinstance(value, dict) else ():
+            if isinstance(inner, dict):
+                # To TOML a bare name with a dot is a table in a table.
+                raise ValueError(  # noqa: TRY004 — only this becomes an error with a place
+                    f'{name}: write the whole domain in quotes, such as "{name}.{next(iter(inner))}" = 5'
+                )
+        return value
+
+    @field_validator("per_second")
+    @classmethod
+    def _are_domains(cls, value: dict[str, float]) -> dict[str, float]:
+        lowered: dict[str, float] = {}
+        for domain, rate in value.items():
+            if not re.fullmatch(_DOMAIN, domain.lower()):
+                raise ValueError(f"{domain!r}: no mail domain; write what stands behind the @, such as gmail.com")
+            if domain.lower() in lowered:
+                raise ValueError(f"{domain}: stands there twice; keep one")
+            lowered[domain.lower()] = rate
+        return lowered
+
+    def policy(self) -> TermsPolicy:
+        return TermsPolicy(
+            minimum_notice=self.minimum_notice_days,
+            audience_days=self.audience_days,
+            approval_hours=self.approval_hours,
+            per_second=dict(self.per_second),
+            other_per_second=self.other_per_second,
+            connections=self.connections,
+        )
+
+
 class _OfficeFile(_Part):
     code: Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
     name: Annotated[str, Field(min_length=1)]
@@ -113,7 +158,7 @@ class _OfficeFile(_Part):
     form_url: Annotated[str, Field(pattern=r"^https://")]
     terms_url: Annotated[str, Field(pattern=r"^https://")]
     mail_from: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
-    mail_domain: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$")]
+    mail_domain: Annotated[str, Field(pattern=_DOMAIN)]
     # Starts that overlap, or share a quarter of an hour, could not both be kept free of each other in one round.
     grid_minutes: Annotated[int, Field(ge=SESSION_MINUTES, le=120, multiple_of=QUARTER)]
     horizon_days: Annotated[int, Field(ge=1, le=366)]
@@ -129,6 +174,7 @@ class _OfficeFile(_Part):
     reminders: _Reminders = _Reminders()
     no_show: _NoShow = _NoShow()
     standing: _Standing = _Standing()
+    terms: _Terms = _Terms()
     retention_days: dict[str, int] = {}
 
     @field_validator("hours")
@@ -218,6 +264,7 @@ def _office(parsed: _OfficeFile, *, sandbox: bool) -> Office:
             look_seconds=parsed.no_show.look_seconds,
         ),
         standing=StandingPolicy(**parsed.standing.model_dump()),
+        terms=parsed.terms.policy(),
         retention_days=dict(parsed.retention_days),
         zoom=ZoomLimits(**parsed.zoom.model_dump()),
     )

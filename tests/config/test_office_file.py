@@ -55,9 +55,33 @@ def test_absences_and_closures_are_days(tmp_path):
     assert office.counsellors[1].absences == {date(2026, 11, 9)}
 
 
+def test_what_the_office_decided_about_amendments_is_read(tmp_path):
+    terms = read(tmp_path, SHIPPED).terms
+    assert (terms.minimum_notice, terms.audience_days, terms.approval_hours) == (14, 365, 72)
+    assert (terms.connections, terms.other_per_second) == (2, 10)
+    assert (terms.per_second["gmail.com"], terms.per_second["docomo.ne.jp"]) == (20, 5)
+    assert read(tmp_path, changed('"gmail.com" = 20', '"GMAIL.com" = 0.5')).terms.per_second["gmail.com"] == 0.5
+
+
+def test_an_office_file_without_amendments_in_it_still_opens(tmp_path):
+    head, _, rest = SHIPPED.partition("[terms] ")
+    terms = read(tmp_path, head + rest[rest.index("[retention_days]") :]).terms
+    assert (terms.minimum_notice, dict(terms.per_second)) == (14, {})
+
+
 HOST_2 = '[[hosts]]\ncode = "host-2"\nuser = "host-2@example.jp"\n'
 MISTAKES = [
     # old, new, where the error points, a word of the remedy
+    ("minimum_notice_days = 14", "minimum_notice_days = -1", "terms.minimum_notice_days", "greater than or equal to 0"),
+    ("approval_hours = 72", "approval_hours = 0", "terms.approval_hours", "1"),
+    ("connections = 2", "connections = 17", "terms.connections", "16"),
+    ("audience_days = 365", 'audience_days = "all"', "terms.audience_days", "integer"),
+    ("other_per_second = 10", "other_per_second = 0", "terms.other_per_second", "greater than 0"),
+    ("minimum_notice_days", "minimum_notice", "terms.minimum_notice", ""),
+    ('"gmail.com" = 20', '"gmail.com" = 0', "terms.per_second.gmail.com", "greater than 0"),
+    ('"gmail.com" = 20', "gmail.com = 20", "terms.per_second", '"gmail.com" = 5'),
+    ('"gmail.com" = 20', '"me@gmail.com" = 20', "terms.per_second", "behind the @"),
+    ('"gmail.com" = 20', '"DOCOMO.ne.jp" = 20', "terms.per_second", "twice"),
     ('code = "matsudo-mothers"', 'code = "Matsudo Mothers"', "code", "pattern"),
     ('code = "matsudo-mothers"\n', "", "code", "required"),
     ('name = "ハローワーク松戸 マザーズコーナー"', 'name = ""', "name", "at least 1"),
