@@ -38,7 +38,7 @@ def test_the_table_has_a_caption_scopes_and_words_beside_every_colour():
     assert 'scope="rowgroup"' in html
     for words in ("（新設）", "（削る）", "（略）", "改正後", "改正前", "備考"):
         assert words in html
-    assert html.count("変更ここから") == html.count("ここまで</span>") > 0
+    assert html.count("変更ここから") == html.count("変更おわり") > 0
 
 
 def test_every_row_has_as_many_columns_as_the_head():
