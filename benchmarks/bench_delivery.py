@@ -28,9 +28,10 @@ from madoguchi.domain.message import IncompleteContext, MailKind, MissingPart
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database
 from madoguchi.store.models import OutboxMessage
-from madoguchi.store.outbox import NewMessage, queue_messages
+from madoguchi.store.outbox import NewMessage, claim_due, queue_messages
 from madoguchi.store.vault import MasterKey, open_vault
 from tasks import delivery
+from tasks.mail_building import Mail, MailBuilder
 from tasks.settling import pin_templates
 from tasks.wiring import Run, Services
 from tests.postgres import NoPostgres, fresh_database, postgres_server
@@ -82,9 +83,20 @@ def _ours(services: Services, now: datetime) -> float:
 def _prebuilt(services: Services) -> list[tuple[str, bytes]]:
     """Build what the outbox holds without sending it."""
     run = Run("deliver-messages", datetime.now(UTC) + timedelta(minutes=1), datetime.now(UTC))
-    round_ = delivery._Round(services, run)  # noqa: SLF001 — the same builder, without its delivery
-    batch = round_._claim()  # noqa: SLF001 — the same
-    built = [(mail.recipient, mail.data) for mail in round_._built(batch)]  # noqa: SLF001 — the same
+    builder = MailBuilder(services, run)
+    now = services.clock()
+    with services.database.write() as session:
+        batch = claim_due(
+            session,
+            services.office.code,
+            services.owner,
+            as_of=run.as_of,
+            now=now,
+            tried_before=now,
+            limit=delivery.BATCH,
+        )
+        builder.learn(session, batch)
+    built = [(mail.recipient, mail.data) for mail in builder.build(batch) if isinstance(mail, Mail)]
     with services.database.write() as session:
         session.execute(update(OutboxMessage).values(claim_owner=None, claim_until=None))
     return built

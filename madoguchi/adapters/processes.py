@@ -38,9 +38,10 @@ def is_alive(owner: str) -> bool | None:
     """Tell whether the process behind an `owner_token` still runs.
 
     False is certain: the process has ended, or this host has been started anew since. None means that this host
-    cannot know (another host's claim, or a text that is no token): only the claim's age can decide.
+    cannot know (another host's claim, or a text that is no token): only the claim's age can decide. What follows a `#`
+    names a thread of the process and makes no difference.
     """
-    parts = owner.rsplit("/", 3)
+    parts = owner.partition("#")[0].rsplit("/", 3)
     if len(parts) != 4 or not parts[2].isdecimal():
         return None
     host, boot, pid, start = parts

@@ -86,6 +86,10 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _LOCKS[name]})
                 connection.commit()
 
+    def one_writer(self) -> AbstractContextManager[Any]:
+        """Hold the writer's place among the threads of this process, for a caller with a connection of its own."""
+        return self._one_writer
+
     def connect_for_writing(self) -> Connection:
         """Give a connection whose transactions write, for a caller that keeps it; the caller closes it."""
         return self.engine.connect().execution_options(madoguchi_write=True)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from madoguchi.domain.message import MailKind, MessageStatus, message_id, message_key
 from madoguchi.store.audit import Act, audit_row, write_audit
-from madoguchi.store.models import Booking, BookingRequest, MailTemplate, OutboxMessage
+from madoguchi.store.models import Amendment, Booking, BookingRequest, MailTemplate, OutboxMessage
 from madoguchi.store.types import new_id
 from madoguchi.store.vault import Vault
 
@@ -229,6 +229,9 @@ def _for_sending() -> Any:
             message.message_id,
             message.not_after,
             message.booking_id,
+            message.lane,
+            message.amendment_id,
+            Amendment.status.label("amendment_status"),
             Booking.reference.label("booking"),
             Booking.status.label("booking_status"),
             Booking.revision.label("booking_revision"),
@@ -236,6 +239,7 @@ def _for_sending() -> Any:
         )
         .join(BookingRequest, BookingRequest.id == message.request_id, isouter=True)
         .join(Booking, Booking.id == message.booking_id, isouter=True)
+        .join(Amendment, Amendment.id == message.amendment_id, isouter=True)
         .order_by(message.due_at, message.id)
     )
 

@@ -1,7 +1,8 @@
 """The hot path of delivery: one short transaction a message, between the relay's 354 and the body.
 
 It marks the previous message as sent and this one as `sending`, on one kept connection, with the business state
-read again inside the same transaction. That is why at most one message a runner can be in doubt after a crash.
+read again inside the same transaction. That is why at most one message a runner can be in doubt after a crash; two a
+connection where two are marked at once.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from typing import Any, Self
 
 from sqlalchemy import bindparam, exists, insert, or_, select, update
 
+from madoguchi.domain.amendment import AmendmentStatus
 from madoguchi.domain.message import KINDS, MailKind, MessageStatus
 from madoguchi.store.audit import Act, audit_row
 from madoguchi.store.database import Database
-from madoguchi.store.models import Audit, Booking, OutboxMessage
+from madoguchi.store.models import Amendment, Audit, Booking, OutboxMessage
 
 SENDING_LEASE = timedelta(minutes=10)
 """The relay may take five minutes to answer the final dot (RFC 5321, 4.5.3.2.6); nobody else may judge it sooner."""
 
-_AUDIT_OWN = tuple((f"subject_{n}", f"old_{n}", f"new_{n}") for n in range(2))
+_AUDIT_OWN = tuple((f"subject_{n}", f"old_{n}", f"new_{n}") for n in range(4))
 _AUDIT_COLUMNS = tuple(column.name for column in Audit.__table__.columns if column.name != "id")
 _SENDING, _SENT = MessageStatus.SENDING.value, MessageStatus.SENT.value
 
@@ -74,7 +76,8 @@ class SendingMarks:
         self._details = _converter(Audit.details.type, dialect)({})
         self._mark_sending = {kind: _Prepared(dialect, _sending_statement(kind)) for kind in MailKind}
         self._mark_sent = _Prepared(dialect, _sent_statement())
-        self._write_audit = {count: _Prepared(dialect, _audit_statement(count)) for count in (1, 2)}
+        counts = range(1, len(_AUDIT_OWN) + 1)
+        self._write_audit = {count: _Prepared(dialect, _audit_statement(count)) for count in counts}
 
     def __enter__(self) -> Self:
         self._connection = self._database.engine.raw_connection()
@@ -85,45 +88,49 @@ class SendingMarks:
         self._cursor.close()
         self._connection.close()
 
-    def mark(self, act: Act, *, sent: Sequence[str], sending: tuple[str, MailKind, str] | None) -> bool:
-        """Commit: `sent` were accepted, `sending` (id, kind, old status) is about to be given.
+    def mark(self, act: Act, *, sent: Sequence[str], sending: Sequence[tuple[str, MailKind, str]]) -> int:
+        """Commit: `sent` were accepted, `sending` (id, kind, old status) are about to be given, one after the other.
 
-        Returns False when the state of the booking, or another runner, forbids the sending; the sent ones are
-        recorded all the same. One that somebody else has meanwhile judged stays as it is.
+        Returns how many of `sending`, from the first on, may be given: the state of a booking or an amendment, time,
+        or another runner forbids the next one, and nothing after it is looked at. The sent ones are recorded all the
+        same; one that somebody else has meanwhile judged stays as it is.
         """
         happened, recorded = self._instant(act.happened_at), self._instant(act.recorded_at)
         values = {"owner": self._owner, "at": happened, "now": recorded}
         audit: list[tuple[str, str, str]] = []
-        allowed = True
-        if self._database.is_sqlite:
-            self._cursor.execute("BEGIN IMMEDIATE")
-        try:
-            for row_id in sent:
-                if self._mark_sent.run(self._cursor, values | {"row": row_id}):
-                    audit.append((row_id, _SENDING, _SENT))
-                else:
-                    log.error("message %s was accepted by the relay, but is no longer ours to settle", row_id)
-            if sending is not None:
-                row_id, kind, old = sending
-                until = self._instant(act.recorded_at + SENDING_LEASE)
-                allowed = self._mark_sending[kind].run(self._cursor, values | {"row": row_id, "until": until}) == 1
-                if allowed:
-                    audit.append((row_id, old, _SENDING))
-            self._audit(act, happened, recorded, audit)
-            self._connection.commit()
-        except BaseException:
-            self._connection.rollback()
-            raise
+        with self._database.one_writer():
+            if self._database.is_sqlite:
+                self._cursor.execute("BEGIN IMMEDIATE")
+            try:
+                for row_id in sent:
+                    if self._mark_sent.run(self._cursor, values | {"row": row_id}):
+                        audit.append((row_id, _SENDING, _SENT))
+                    else:
+                        log.error("message %s was accepted by the relay, but is no longer ours to settle", row_id)
+                allowed = self._begin(act, values, sending)
+                audit += [(row_id, old, _SENDING) for row_id, _, old in sending[:allowed]]
+                self._audit(act, happened, recorded, audit)
+                self._connection.commit()
+            except BaseException:
+                self._connection.rollback()
+                raise
         return allowed
+
+    def _begin(self, act: Act, values: dict[str, Any], sending: Sequence[tuple[str, MailKind, str]]) -> int:
+        until = self._instant(act.recorded_at + SENDING_LEASE)
+        for number, (row_id, kind, _) in enumerate(sending):
+            if self._mark_sending[kind].run(self._cursor, values | {"row": row_id, "until": until}) != 1:
+                return number
+        return len(sending)
 
     def _audit(self, act: Act, happened: Any, recorded: Any, arrows: list[tuple[str, str, str]]) -> None:
         values = audit_row(act, "message", "", "transition")
         values |= {"happened_at": happened, "recorded_at": recorded, "details": self._details}
-        for at in range(0, len(arrows), 2):
-            pair = arrows[at : at + 2]
-            for names, arrow in zip(_AUDIT_OWN, pair, strict=False):
+        for at in range(0, len(arrows), len(_AUDIT_OWN)):
+            some = arrows[at : at + len(_AUDIT_OWN)]
+            for names, arrow in zip(_AUDIT_OWN, some, strict=False):
                 values.update(zip(names, arrow, strict=True))
-            self._write_audit[len(pair)].run(self._cursor, values)
+            self._write_audit[len(some)].run(self._cursor, values)
 
 
 def _audit_statement(count: int) -> Any:
@@ -141,6 +148,10 @@ def _sending_statement(kind: MailKind) -> Any:
         OutboxMessage.id == bindparam("row"),
         OutboxMessage.claim_owner == bindparam("owner"),
         or_(*(OutboxMessage.status == s.value for s in (MessageStatus.QUEUED, MessageStatus.RETRYING))),
+        or_(
+            OutboxMessage.not_after.is_(None),
+            OutboxMessage.not_after > bindparam("at", type_=OutboxMessage.not_after.type),
+        ),
     ]
     if rule.needs_booking_status:
         conditions.append(
@@ -155,6 +166,11 @@ def _sending_statement(kind: MailKind) -> Any:
                 ),
             )
         )
+    if kind == MailKind.TERMS_AMENDED:
+        withdrawn = exists().where(
+            Amendment.id == OutboxMessage.amendment_id, Amendment.status == AmendmentStatus.WITHDRAWN.value
+        )
+        conditions.append(~withdrawn)
     return (
         update(OutboxMessage)
         .where(*conditions)

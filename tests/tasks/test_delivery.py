@@ -582,11 +582,11 @@ def test_what_another_runner_has_judged_meanwhile_stays_as_it_was_judged(world):
     world.change(OutboxMessage, row_id, claim_owner=owner, claim_until=world.clock() + LEASE)
     with SendingMarks(world.services.database, owner) as marks:
         act = world.act()
-        assert marks.mark(act, sent=[], sending=(row_id, MailKind.INCOMPLETE, "queued"))
+        assert marks.mark(act, sent=[], sending=[(row_id, MailKind.INCOMPLETE, "queued")])
         # Long enough for the slowest relay: nobody judges it while its answer may still come.
         assert world.message(row_id).claim_until == act.recorded_at + SENDING_LEASE
         world.change(OutboxMessage, row_id, status="uncertain", claim_owner=None)
-        marks.mark(world.act(), sent=[row_id], sending=None)
+        marks.mark(world.act(), sent=[row_id], sending=[])
     assert world.stand(row_id)[0] == "uncertain"
     assert world.arrows(row_id) == [("queued", "sending", None)]
 
@@ -596,7 +596,7 @@ def test_a_message_that_is_no_longer_ours_is_not_begun(world, owner):
     (row_id,) = world.queue_many(1)
     world.change(OutboxMessage, row_id, claim_owner=owner)
     with SendingMarks(world.services.database, world.services.owner) as marks:
-        assert not marks.mark(world.act(), sent=[], sending=(row_id, MailKind.INCOMPLETE, "queued"))
+        assert not marks.mark(world.act(), sent=[], sending=[(row_id, MailKind.INCOMPLETE, "queued")])
     assert world.stand(row_id) == ("queued", None, 0)
 
 
@@ -608,9 +608,9 @@ def test_a_mark_that_fails_changes_nothing_and_leaves_the_next_one_able(world):
     with SendingMarks(world.services.database, owner) as marks:
         wrong = replace(world.act(), actor=None)
         with pytest.raises(Exception, match=r"(?i)null"):
-            marks.mark(wrong, sent=[], sending=(first, MailKind.INCOMPLETE, "queued"))
+            marks.mark(wrong, sent=[], sending=[(first, MailKind.INCOMPLETE, "queued")])
         assert world.stand(first) == ("queued", None, 0)
-        assert marks.mark(world.act(), sent=[], sending=(second, MailKind.INCOMPLETE, "queued"))
+        assert marks.mark(world.act(), sent=[], sending=[(second, MailKind.INCOMPLETE, "queued")])
 
 
 class BrokenFrom:
