@@ -160,6 +160,11 @@ class Line:
     standing: Standing | None = None
 
     @property
+    def terms_mark(self) -> str:
+        """That other terms govern the session than its consent names, with their code; empty where not."""
+        return f"規約改定後 {self.session.changed_terms}" if self.session.changed_terms else ""
+
+    @property
     def marks(self) -> tuple[tuple[str, bool], ...]:
         """What staff should know before they open the door, each with whether it is pressing."""
         no_shows = self.standing.no_shows if self.standing else 0
@@ -168,6 +173,7 @@ class Line:
             ("利用をお断りする決定あり", True, self.standing is not None and self.standing.reason == RESTRICTED),
             (f"連絡なしの不参加 {no_shows}回", True, no_shows > 0),
             ("同席あり", False, self.has_companion),
+            (self.terms_mark, False, bool(self.terms_mark)),
             ("オンライン登録者（切替えが必要）", False, self.is_online),
             (f"これまでの相談 {self.attended}回", False, self.attended > 0),
             ("初めて", False, self.standing is not None and not no_shows and not self.attended),
@@ -301,7 +307,7 @@ def day_list_markdown(services: Services, as_of: datetime) -> str:
     if found.lines:
         rows = [
             f"| {short_time(line.session.start)} | {line.session.reference} | {line.state} "
-            f"| {'同席あり' if line.has_companion else ''} | {_mails_of(line)} | {'対応待ち' if line.waits else ''} |"
+            f"| {'同席あり' if line.has_companion else ''} | {_mails_of(line)} | {_notes_of(line)} |"
             for line in found.lines
         ]
         parts.append("\n".join(["| 開始 | 番号 | 状態 | 同席 | お知らせ | |", "|---|---|---|---|---|---|", *rows]))
@@ -318,3 +324,7 @@ def day_list_markdown(services: Services, as_of: datetime) -> str:
 
 def _mails_of(line: Line) -> str:
     return "、".join(f"{name} {state}" for name, state, _ in line.mails)
+
+
+def _notes_of(line: Line) -> str:
+    return "、".join(part for part in ("対応待ち" if line.waits else "", line.terms_mark) if part)

@@ -14,7 +14,17 @@ from sqlalchemy.orm import Session
 from madoguchi.domain.lifecycle import LIVE_MEETINGS, BookingStatus
 from madoguchi.domain.message import MailKind
 from madoguchi.domain.office import JST
-from madoguchi.store.models import Booking, BookingRequest, Meeting, OutboxMessage, Restriction, StaffTask
+from madoguchi.store.listing_of_the_terms import consented_versions
+from madoguchi.store.models import (
+    Booking,
+    BookingRequest,
+    Meeting,
+    OutboxMessage,
+    Restriction,
+    StaffTask,
+    TermsVersion,
+)
+from madoguchi.store.terms import SERVICE_TERMS, versions_of
 from madoguchi.store.vault import Vault
 
 _SHOWN = frozenset(BookingStatus) - {BookingStatus.RELEASED}
@@ -35,6 +45,7 @@ class Mail:
 class DaySession:
     """One session without anything that tells who it is. `flags`: of the application, as intake found them.
 
+    `changed_terms`: code of the version that governs it, where its consent names another; empty otherwise.
     `mails`: the newest of each kind about the present revision, or about the one before where this one has none.
     """
 
@@ -49,6 +60,7 @@ class DaySession:
     status: BookingStatus
     flags: frozenset[str]
     mails: tuple[Mail, ...] = ()
+    changed_terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,7 @@ def sessions_of_day(session: Session, office: str, day: date) -> list[DaySession
             Booking.host,
             Booking.status,
             Booking.revision,
+            Booking.request_id,
             BookingRequest.flags,
         )
         .join(BookingRequest, BookingRequest.id == Booking.request_id)
@@ -103,13 +116,30 @@ def sessions_of_day(session: Session, office: str, day: date) -> list[DaySession
         .order_by(Booking.start_at, Booking.counsellor, Booking.reference)
     ).all()
     mails = _mails(session, {row.id: row.revision for row in rows})
+    terms = _changed_terms(session, office, rows)
     return [
         DaySession(
             row.id, row.reference, row.request, row.client_id, row.start_at, row.end_at, row.counsellor, row.host,
-            BookingStatus(row.status), frozenset(row.flags), tuple(mails[row.id].values()),
+            BookingStatus(row.status), frozenset(row.flags), tuple(mails[row.id].values()), terms.get(row.id, ""),
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _changed_terms(session: Session, office: str, rows: Sequence[Row[Any]]) -> dict[str, str]:
+    """Return by session the code of the version that governs it, where the consent names another."""
+    versions = versions_of(session, office, SERVICE_TERMS)
+    consented: dict[str, TermsVersion] = {}
+    # As long as there was one version only, nothing can differ.
+    for part in _parts([row.request_id for row in rows]) if len(versions) > 1 else []:
+        consented |= consented_versions(session, part)
+    found = {}
+    for row in rows:
+        holds = next((version for version in versions if version.effective_at <= row.start_at), None)
+        was = consented.get(row.request_id)
+        if holds is not None and was is not None and was.id != holds.id:
+            found[row.id] = holds.code
+    return found
 
 
 def _mails(session: Session, revisions: dict[str, int]) -> dict[str, dict[MailKind, Mail]]:

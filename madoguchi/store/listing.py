@@ -14,6 +14,7 @@ from madoguchi.domain.office import StandingPolicy
 from madoguchi.store import listing_of_the_day as day_lists
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.listing_of_the_day import iso as iso  # noqa: PLC0414 — asked of this module too
+from madoguchi.store.listing_of_the_terms import terms_of_booking
 from madoguchi.store.meetings import live_meeting, meeting_access
 from madoguchi.store.models import (
     Audit,
@@ -257,6 +258,7 @@ def _show_booking(session: Session, vault: Vault, booking: Booking) -> dict[str,
         "application": values["application"],
         "access": meeting_access(vault, meeting) if meeting else None,
         "consents": _consents(session, request.id),
+        **terms_of_booking(session, booking),
         "messages": messages,
         "verdicts": day_lists.verdicts_about(session, booking.id),
         "evidence": day_lists.evidence_about(session, booking.id),
