@@ -80,7 +80,7 @@ async def announce_amendment(  # noqa: PLR0917 — the fields of the form, by na
     except BrokeOff:
         return await broke_off(run, _TITLE, total)
     queued = ask(total, steps.queue_notices, run, proposed.code, NoticePurpose.ANNOUNCED)
-    ask(total, steps.deliver_notices, run, f"{run.flow}-progress")
+    ask(total, steps.deliver_notices, run, proposed.code)
     proof = ask(total, steps.prove, proposed.code)
     return await conclude(run, _TITLE, total, proposed.code, NoticePurpose.ANNOUNCED, queued, proof)
 

@@ -274,6 +274,28 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
             collision="ENQUEUE",
         ),
         DeploymentEntry(
+            flow="announce-amendment",
+            name="by-hand",
+            entrypoint="flows/announce_amendment.py:announce_amendment",
+            description=(
+                "利用規約を変えるときに使います。新旧対照表と送るメールを確認画面に出し、承認の返事を待ってから、"
+                "サイトに公表し、対象の方全員にお知らせします。途中で止まったときは、同じ内容でもう一度実行してください。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="withdraw-amendment",
+            name="by-hand",
+            entrypoint="flows/withdraw_amendment.py:withdraw_amendment",
+            description=(
+                "公表した規約の変更を、効力が生じる前に取り下げるときに使います。承認の返事を待ってから、"
+                "お知らせを受け取った方に取下げをお知らせします。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
             flow="record-notice",
             name="by-hand",
             entrypoint="flows/record_notice.py:record_notice",

@@ -67,7 +67,7 @@ async def withdraw_amendment(code: str, reason: str, approver: ReceivedBy, as_of
     # In the record it is withdrawn: whatever breaks off from here on is finished by the same form.
     noted(total, steps.publish_site, run)
     queued = ask(total, steps.queue_notices, run, proposed.code, NoticePurpose.WITHDRAWN)
-    ask(total, steps.deliver_notices, run, f"{run.flow}-progress")
+    ask(total, steps.deliver_notices, run, proposed.code)
     proof = ask(total, steps.prove, proposed.code)
     return await conclude(run, _TITLE, total, proposed.code, NoticePurpose.WITHDRAWN, queued, proof)
 

@@ -31,6 +31,8 @@ FLOWS = (
     "settle-message",
     "settle-bounce",
     "read-bounces",
+    "announce-amendment",
+    "withdraw-amendment",
     "record-notice",
     "sign-off-notice",
 )

@@ -95,9 +95,10 @@ def queue_notices(run: Run, code: str, purpose: NoticePurpose) -> announcing.Que
 
 @task(name="deliver notices", task_run_name="お知らせを送る", cache_policy=NO_CACHE, persist_result=False)
 @codes_only
-def deliver_notices(run: Run, key: str) -> notice_delivery.NoticeDelivery:
-    """Send them; the dashboard shows how far it has come under the artifact `key`."""
-    return notice_delivery.deliver_notices(services(), run, progress=Progress(key))
+def deliver_notices(run: Run, code: str) -> notice_delivery.NoticeDelivery:
+    """Send what is about this amendment; the dashboard shows how far it has come."""
+    of = announcing.id_of(services(), code)
+    return notice_delivery.deliver_notices(services(), run, progress=Progress(f"{run.flow}-progress"), amendment_id=of)
 
 
 @task(name="prove notices", task_run_name="お知らせの証明を作る", cache_policy=NO_CACHE, persist_result=False)

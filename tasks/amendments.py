@@ -12,16 +12,16 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from madoguchi.adapters.terms_source import TermsSourceError, read_terms_source
-from madoguchi.domain.terms_citations import check_citations, citations_left_behind
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from madoguchi.adapters.terms_files import canonical_text
+from madoguchi.adapters.terms_source import TermsSourceError, read_terms_source
 from madoguchi.domain import amendment_rules as rules
 from madoguchi.domain.amendment import GROUND_WORDS, AmendmentGround, AmendmentStatus, NoticeContent, NoticePurpose
 from madoguchi.domain.amendment_rules import KnownVersion, Proposal
 from madoguchi.domain.office import JST
+from madoguchi.domain.terms_citations import check_citations, citation_notes, citations_left_behind
 from madoguchi.domain.terms_comparison import Comparison, compare
 from madoguchi.domain.terms_comparison_text import changed_articles_text, comparison_text
 from madoguchi.domain.terms_publication import amendment_url, version_url
@@ -137,7 +137,9 @@ def propose(services: Services, run: Run, form: Announcement) -> Proposed:
     _refuse(rules.why_not_timed(effective_at, at))
     _refuse(rules.why_not_changed(old, new, comparison))
     _require_allowed(services, proposal, old, new, [_known(version) for version in versions], at)
-    warnings = rules.warnings_about(old, new, effective_at)
+    # A law that was renumbered since is named to the approver; the terms say what they say.
+    notes = [note.sentence for note in citation_notes(new)]
+    warnings = (*rules.warnings_about(old, new, effective_at), *notes)
     return Proposed(proposal, content, text, old, new, comparison, warnings)
 
 

@@ -92,13 +92,18 @@ def reach_of_announcement(services: Services, run: Run) -> Reach:
     return _reach(services, lambda session, after: store.audience(session, who, after=after, limit=CHUNK))
 
 
-def reach_of_withdrawal(services: Services, code: str) -> Reach:
-    """Count whom the withdrawal of an amendment would reach: who knows of it, or may."""
+def id_of(services: Services, code: str) -> str | None:
+    """Return the id of the amendment that brings the version `code`; None when there is none."""
     with services.database.read() as session:
         amendment = store.amendment_by_code(session, services.office.code, code)
-    if amendment is None:
+    return amendment.id if amendment is not None else None
+
+
+def reach_of_withdrawal(services: Services, code: str) -> Reach:
+    """Count whom the withdrawal of an amendment would reach: who knows of it, or may."""
+    amendment_id = id_of(services, code)
+    if amendment_id is None:
         return Reach()
-    amendment_id = amendment.id
     return _reach(services, lambda session, after: store.told_of(session, amendment_id, after=after, limit=CHUNK))
 
 

@@ -22,7 +22,12 @@ from tests.e2e.conftest import prefect_url  # noqa: F401 — a fixture
 from tests.e2e.test_flows import Api
 from tests.tasks.amendment_world import CODE, SAMPLE, TermsWorld, amended
 
-pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.slow,
+    # Prefect leaves the sockets of its own client to the garbage collector; our own are watched in the other rooms.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 class Office:
