@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from datetime import date, datetime
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from config.settings import Settings, SettingsError, load_settings
 from madoguchi.adapters.log_redaction import RedactionFilter
@@ -69,6 +71,7 @@ def _dispatch(settings: Settings, options: argparse.Namespace) -> int:
         "keys": lambda: command.new() if options.action == "new" else command.rotate(settings),
         "migrate": lambda: command.migrate(settings),
         "bounces": lambda: command.run(settings, options.path, as_json=options.json),
+        "terms": lambda: command.run(settings, options),
     }
     # Imported by name, and only the one that is called: importing Prefect alone takes two seconds.
     return int(given.get(options.command, lambda: command.run(settings))())
@@ -103,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     bounces.add_argument("path", metavar="FILE")
     bounces.add_argument("--json", action="store_true")
 
+    _add_terms(commands)
+
     commands.add_parser("check", help="what is configured, reachable and permitted, and what to do about what is not")
     commands.add_parser("migrate", help="bring the database to the newest level")
     keys = commands.add_parser("keys", help="make an encryption key, or bring the newest one into use")
@@ -110,6 +115,37 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="Prefect server, schedules and, in the sandbox, the stand-ins")
     commands.add_parser("sandbox", help="only the stand-in Zoom and mailbox")
     return parser
+
+
+def _add_terms(commands: Any) -> None:
+    terms = commands.add_parser("terms", help="versions of the terms of use, their comparison, their site, the proof")
+    actions = terms.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def action(name: str, words: str, *, dated: bool = True) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = actions.add_parser(name, help=words)
+        parser.add_argument("--json", action="store_true")
+        if dated:
+            parser.add_argument("--as-of", type=_moment, metavar="ISO-8601", help="in force when; default: now")
+        return parser
+
+    action("list", "every version: dates, state, announced or not")
+    show = action("show", "outline of a version; default: the one in force")
+    show.add_argument("code", nargs="?")
+    show.add_argument("--text", action="store_true", help="its recorded words and nothing else")
+    check = action("check", "what a new text is made of, its citations, what differs from the version in force")
+    check.add_argument("file", metavar="FILE", help=".txt, .md or .pdf")
+    diff = action("diff", "comparison of two versions or files")
+    diff.add_argument("old", metavar="OLD")
+    diff.add_argument("new", metavar="NEW")
+    diff.add_argument("--html", type=Path, metavar="FILE", help="write it as a page")
+    diff.add_argument("--old-first", action="store_true", help="the text before stands first, or left")
+    build = action("build", "bring the public site to what the record says")
+    build.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="default: MADOGUCHI_SITE_DIR")
+    proof = action("proof", "who was told of an amendment", dated=False)
+    proof.add_argument("code")
+    proof.add_argument("--csv", type=Path, metavar="FILE", help="write the table, one row a person")
+    proof.add_argument("--names", action="store_true", help="only who must be called, with names; needs --csv")
+    proof.add_argument("--purpose", choices=("announced", "withdrawn"), default="announced")
 
 
 def _moment(text: str) -> datetime:
