@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-BENCHMARKS = ("bench_intake", "bench_requests", "bench_delivery", "bench_scheduling", "bench_sweep")
+BENCHMARKS = ("bench_intake", "bench_requests", "bench_delivery", "bench_scheduling", "bench_sweep", "bench_notices")
 
 
 def main() -> int:

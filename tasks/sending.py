@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
@@ -156,6 +157,7 @@ class Sender:
                     self._record_sent(marks)
                     if not outgoing.wait():
                         return
+                    self._look_after(relay)
                     continue
                 self._reconnect(relay)
                 outgoing.take()
@@ -260,6 +262,12 @@ class Sender:
         if self._broken_connections >= _CONNECTION_TRIES:
             raise _Stop("SMTP_UNUSABLE")
         relay.reconnect()
+
+    @staticmethod
+    def _look_after(relay: MailSession) -> None:
+        """Find out after a pause whether the relay has left: before a mail is begun, that costs no attempt."""
+        with suppress(MailRetryable):
+            relay.noop()
 
     def _take_back(self) -> None:
         """Settle a mail that was marked with the one before it and then surely not given."""
