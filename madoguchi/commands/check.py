@@ -14,9 +14,13 @@ from madoguchi.adapters.prefect_server import PrefectServerError, find_server
 from madoguchi.adapters.smtp import MailConfigError, MailRejected, MailRetryable
 from madoguchi.adapters.terms_files import TermsFileError, read_terms
 from madoguchi.adapters.zoom_errors import ZoomError
+from madoguchi.commands.terms import described, remarks
+from madoguchi.commands.terms_record import Record
+from madoguchi.commands.terms_texts import UnusableError, citations_of, named
 from madoguchi.domain.office import JST
 from madoguchi.sandbox.endpoints import SandboxError
 from madoguchi.store.database import Database, DatabaseUnreachable
+from madoguchi.store.terms import SERVICE_TERMS
 from madoguchi.store.vault import VaultError, open_vault, parse_master_keys
 from tasks.wiring import Services, build_services, real_clock
 
@@ -43,7 +47,7 @@ def run(settings: Settings) -> int:
 
 
 def findings(settings: Settings) -> Iterator[Line]:
-    """Yield one line a subject: mode, office, keys, database, terms, holidays, web part, Zoom, mail, Prefect."""
+    """Yield one line a subject: mode, office, record, terms, holidays, web part, bounces, Zoom, mail, Prefect."""
     office = settings.office
     yield Line(True, f"mode {settings.mode}; office {office.code}, telephone {office.telephone}")
     yield from _record(settings)
@@ -58,6 +62,8 @@ def findings(settings: Settings) -> Iterator[Line]:
     except (SettingsError, DatabaseUnreachable) as error:
         yield Line(False, f"services cannot be built: {error}")
         return
+    yield from _terms(settings, services)
+    yield from _bounces(settings)
     yield from _zoom(services)
     yield from _mail(services)
     yield from _prefect(settings)
@@ -141,6 +147,57 @@ def _web(settings: Settings) -> Iterator[Line]:
     )
     if aside := EventSpool(settings.var_dir / "webhooks").count_aside():
         yield Line(None, f"webhooks set aside: {aside}", "docs/webhooks.md says how to try them again")
+
+
+def _terms(settings: Settings, services: Services) -> Iterator[Line]:
+    record = Record(services.database, services.office.code, services.clock())
+    rows = [row for row in described(record) if row["document"] == SERVICE_TERMS]
+    now = next((row for row in rows if row["state"] == "in_force"), None)
+    if now is None:
+        yield Line(False, "terms in force: none", "the first version's effective_at lies ahead; docs/terms.md")
+    else:
+        yield Line(True, f"terms in force: {now['code']} since {now['effective_at'][:10]}, version {now['number']}")
+        yield from _citations(record, now["code"])
+    for row in rows:
+        if row["state"] == "announced":
+            yield Line(True, f"terms announced: {row['code']} from {row['effective_at'][:10]}")
+        elif row["state"] == "not_public":
+            yield Line(
+                None,
+                f"terms {row['code']}: approved, never made public, so never in force",
+                "start announce-amendment again with the same parameters, or withdraw-amendment",
+            )
+    for note in remarks(record, settings.terms_dir):
+        yield Line(None, f"terms: {note}")
+    if (settings.resolved_site_dir / "current").exists():
+        yield Line(True, f"public site of the terms: {settings.resolved_site_dir}")
+    else:
+        yield Line(
+            None, "public site of the terms: not built", "`madoguchi terms build` builds it (docs/terms-site.md)"
+        )
+
+
+def _citations(record: Record, code: str) -> Iterator[Line]:
+    try:
+        terms = named(record, code).terms
+    except UnusableError as error:
+        # Sessions go on; what cannot go on is announcing a change of such a text.
+        yield Line(None, f"terms {code}: {error}", "nothing can be announced until its words can be read")
+        return
+    found, problems, notes = citations_of(terms)
+    yield Line(None if problems else True, f"citations of {code}: {found}")
+    for problem in (*problems, *notes):
+        yield Line(None, problem.sentence)
+
+
+def _bounces(settings: Settings) -> Iterator[Line]:
+    folder = settings.resolved_bounces_dir
+    if folder.is_dir():
+        yield Line(True, "bounces folder: there")
+    else:
+        yield Line(
+            False, "bounces folder: not there", "create it, or correct MADOGUCHI_BOUNCES_DIR (docs/proof-of-notice.md)"
+        )
 
 
 def _zoom(services: Services) -> Iterator[Line]:

@@ -48,7 +48,7 @@ class Text:
     terms: Terms
 
 
-class _UnusableError(Exception):
+class UnusableError(Exception):
     """What somebody named gives no text; the sentence says why and what to do. `is_wrong_use`: nothing is there."""
 
     def __init__(self, sentence: str, *, is_wrong_use: bool = False) -> None:
@@ -64,7 +64,7 @@ def check(record: Record, file: str, *, as_json: bool) -> int:
     """
     try:
         new = _from_file(Path(file))
-    except _UnusableError as error:
+    except UnusableError as error:
         if as_json:
             print(json.dumps({"file": file, "blocks": True, "unreadable": str(error)}, ensure_ascii=False))
         print(f"madoguchi terms check: {error}", file=sys.stderr)
@@ -85,8 +85,8 @@ def diff(
 ) -> int:
     """Print the comparison of two versions or files, `old` being the one before; with `html` write it as a page."""
     try:
-        before, after = _named(record, old), _named(record, new)
-    except _UnusableError as error:
+        before, after = named(record, old), named(record, new)
+    except UnusableError as error:
         print(f"madoguchi terms diff: {error}", file=sys.stderr)
         return WRONG_USE if error.is_wrong_use else INCOMPLETE
     comparison = compare(before.terms, after.terms)
@@ -121,7 +121,7 @@ def _from_file(path: Path) -> Text:
     try:
         source = read_terms_source(path.expanduser())
     except TermsSourceError as error:
-        raise _UnusableError(str(error), is_wrong_use=error.code == "MISSING") from None
+        raise UnusableError(str(error), is_wrong_use=error.code == "MISSING") from None
     return _text(path.name, canonical_text(source))
 
 
@@ -129,20 +129,20 @@ def _text(name: str, text: str) -> Text:
     try:
         return Text(name, hashlib.sha256(text.encode()).hexdigest(), parse_terms(text))
     except TermsTextError as error:
-        raise _UnusableError(f"{name}: {error}") from None
+        raise UnusableError(f"{name}: {error}") from None
 
 
-def _named(record: Record, name: str) -> Text:
+def named(record: Record, name: str) -> Text:
     """Return the version of that code, or else the file of that name."""
     with record.database.read() as session:
         version = find_version(session, record.office, name)
         words = text_of(session, version) if version else None
     if version is None:
         if not Path(name).expanduser().is_file():
-            raise _UnusableError(f"{name}: neither a version of the record nor a file", is_wrong_use=True)
+            raise UnusableError(f"{name}: neither a version of the record nor a file", is_wrong_use=True)
         return _from_file(Path(name))
     if words is None:
-        raise _UnusableError(f"{name}: its words are not in the record")
+        raise UnusableError(f"{name}: its words are not in the record")
     return _text(version.code, words)
 
 
@@ -154,7 +154,7 @@ def _in_force(record: Record) -> Text | None:
         return None
     try:
         return _text(version.code, words)
-    except _UnusableError:
+    except UnusableError:
         return None
 
 
