@@ -173,7 +173,8 @@ def _is_item(part: Part) -> bool:
 
 
 def _has_brackets(part: Part) -> bool:
-    return part.label[:1] in {"(", "（"}
+    # Of a Markdown list, `2.` is what sentences call (2).
+    return part.label[:1] in {"(", "（"} or part.label[-1:] in {".", "．"}
 
 
 def _is_circled(part: Part) -> bool:

@@ -144,7 +144,13 @@ _PATTERNS: Final = (
 def is_caption(line: str) -> bool:
     """Tell whether a line is nothing but words in brackets, as the caption above an article is."""
     match = CAPTION.fullmatch(line)
-    return bool(match and any(group for group in match.groups()))
+    text = next((group for group in match.groups() if group), "") if match else ""
+    return is_caption_text(text)
+
+
+def is_caption_text(text: str) -> bool:
+    """Tell whether what stands in brackets can be a caption: `(2)` and `（以下同じ。）` are none."""
+    return bool(text) and number_of(text.strip(" 　\t")) is None and not text.endswith("。")
 
 
 def is_heading(line: str) -> bool:

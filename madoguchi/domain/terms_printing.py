@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from madoguchi.domain.terms_lines import lines_of
+from madoguchi.domain.terms_lines import Wrapping, lines_of
 from madoguchi.domain.terms_structure import Article, Part, Terms
 
 
@@ -26,7 +26,9 @@ def print_terms(terms: Terms) -> str:
 
 def unwrapped(text: str) -> str:
     """Return a text to compare by: without line ends, blank lines, blanks at line ends and Markdown's signs."""
-    return "".join(line.text for line in lines_of(text))
+    lines = lines_of(text)
+    # A blank between Latin and Japanese that a line end swallowed comes back as in reading.
+    return Wrapping(lines, lambda _: False).joined(lines)
 
 
 def _article(article: Article) -> list[str]:

@@ -21,11 +21,12 @@ from madoguchi.domain.terms_marks import (
     article_mark,
     dated_part,
     is_caption,
+    is_caption_text,
     is_heading,
     is_supplement,
     mark_of,
 )
-from madoguchi.domain.terms_numbers import find_dates, number_of
+from madoguchi.domain.terms_numbers import find_dates
 from madoguchi.domain.terms_structure import Terms
 from madoguchi.domain.terms_text_error import TermsTextError
 
@@ -74,7 +75,6 @@ class _Reader:
         self._tail = _tail_start(lines)
         self._wrapping = Wrapping(lines[: self._tail], self._is_prose)
         self._last: tuple[int, ...] = ()
-        self._uses_captions = False
         self._drafts: list[ArticleDraft] = []
         self._titles: list[list[Line]] = []
         self._front: list[list[Line]] = []
@@ -108,7 +108,7 @@ class _Reader:
             return False
         if mark_before and not mark_before.rest:
             return False
-        if at < 3 and not any(earlier.ends_sentence for earlier in self._lines[:at]):
+        if at == 1 and mark_before is None:
             return False  # the title may well be as long as the sentences under it
         return not (mark and _is_set_off(mark)) and mark_of(line.text) is None
 
@@ -146,7 +146,6 @@ class _Reader:
         line = self._lines[at]
         self._check_order(mark, line)
         setting = _setting(mark, caption)
-        self._uses_captions = self._uses_captions or bool(caption)
         draft = ArticleDraft(line, mark, setting.caption, tuple(headings), setting.layout)
         if setting.rest:
             draft.begin(replace(line, text=setting.rest))
@@ -171,9 +170,8 @@ class _Reader:
         broken = at > 0 and self._wrapping.may_go_on(at)
         is_due = mark.number in _successors(self._last)
         if _is_set_off(mark):
-            # Behind a full line that stops inside a sentence, only what is due and above which no caption is missed.
-            is_heading_form = not mark.rest.strip(_BLANKS) or not CITING.match(mark.rest.strip(_BLANKS))
-            return mark if not broken or (is_due and not self._uses_captions and is_heading_form) else None
+            # Items need not end with a full stop; behind a full line, the number that is due makes the heading.
+            return mark if not broken or (is_due and _has_heading_form(mark)) else None
         full = at > 0 and self._wrapping.is_full(at)
         return mark if is_due and not full and not CITING.match(mark.rest) else None
 
@@ -247,13 +245,18 @@ def _is_set_off(mark: ArticleMark) -> bool:
     if not mark.rest or mark.rest[0] in _BLANKS:
         return True
     caption = CAPTION.match(mark.rest)
-    if caption is None or not _is_caption_text(_group(caption)):
+    if caption is None or not is_caption_text(_group(caption)):
         return False
     return not CITING.match(mark.rest[caption.end() :])
 
 
-def _is_caption_text(text: str) -> bool:
-    return number_of(text.strip(_BLANKS)) is None and not text.endswith("。")
+def _has_heading_form(mark: ArticleMark) -> bool:
+    """Tell whether what follows an article label is nothing that a sentence goes on with behind a citation."""
+    rest = mark.rest.strip(_BLANKS)
+    if caption := CAPTION.match(rest):
+        behind = rest[caption.end() :]
+        return not behind or behind[0] in _BLANKS
+    return not CITING.match(rest)
 
 
 def _group(caption: re.Match[str]) -> str:
@@ -270,7 +273,7 @@ def _setting(mark: ArticleMark, above: str) -> _Setting:
         return _Setting(text, above.replace(text, "{caption}") + "\n{label}" + gap, rest)
     caption = CAPTION.match(mark.rest)
     text = _group(caption) if caption else ""
-    if caption and text and _is_caption_text(text):
+    if caption and text and is_caption_text(text):
         behind = mark.rest[caption.end() :]
         rest = behind.lstrip(_BLANKS)
         if mark.rest[0] not in _BLANKS or not rest or behind != rest:
