@@ -189,9 +189,11 @@ async def show_preview(run: Run, preview: Preview) -> None:
 
 
 def goes_on(run: Run) -> None:
-    """Note in the record that the run waits no more."""
-    with services().database.write() as session:
+    """Note in the record that the run was answered and waits no more."""
+    wired = services()
+    with wired.database.write() as session:
         store.mark_run(session, run.record_id, "running", "")
+        store.end_waiting(session, run.prefect_run, _WAITING, "answered", wired.clock())
 
 
 def _public(content: NoticeContent, at: datetime) -> NoticeContent:

@@ -390,3 +390,18 @@ def mark_run(session: Session, run_id: str, state: str, message: str) -> None:
     """Note in a run's record that it waits, or goes on; it has not ended."""
     run = session.get_one(RunRecord, run_id)
     run.state, run.message = state, message
+
+
+def end_waiting(session: Session, prefect_run: str | None, waiting: str, ended: str, now: datetime) -> None:
+    """Close what earlier processes of the same run left `waiting`: a suspended run comes back with a record of its own.
+
+    Nothing without a run of Prefect.
+    """
+    if prefect_run is None:
+        return
+    session.execute(
+        update(RunRecord)
+        .where(RunRecord.prefect_run == prefect_run, RunRecord.state == waiting)
+        .values(state=ended, finished_at=now)
+        .execution_options(synchronize_session=False)
+    )

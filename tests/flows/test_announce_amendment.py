@@ -5,13 +5,21 @@ import contextvars
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date, timedelta
 
 import httpx
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events.worker import EventsWorker
+from prefect.exceptions import Pause
+from prefect.flow_engine import run_flow
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import parameter_schema
 
+from config.settings import ROOT
 from flows.announce_amendment import announce_amendment
 from flows.withdraw_amendment import withdraw_amendment
 from madoguchi.sandbox.mailbox_server import running_mailbox
@@ -113,6 +121,9 @@ def office(tmp_path, sqlite_template, prefect_url):  # noqa: F811 — the fixtur
             yield made
         finally:
             use_services(None)
+            # What is still on its way to the server would be tried again for a minute after the server has gone.
+            APILogWorker.drain_all(timeout=5)
+            EventsWorker.drain_all(timeout=5)
     api.http.close()
     database.close()
 
@@ -283,3 +294,37 @@ def test_a_no_to_a_withdrawal_changes_nothing(office):
     assert office.world.amendment().status == "announced"
     assert len(office.mailbox.state.entries()) == 1
     assert office.world.clock.now + timedelta(0) < office.world.amendment().effective_at
+
+
+@pytest.mark.parametrize(("answer", "ends"), [("はい", "COMPLETED"), ("いいえ", "FAILED")])
+def test_a_run_of_a_deployment_is_suspended_and_comes_back_from_its_top(office, answer, ends, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    office.world.waits()
+    entry = "flows/announce_amendment.py:announce_amendment"
+    deployment = RunnerDeployment.from_entrypoint(entry, name=f"suspended-{answer}").apply()
+    given = {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in office.parameters(announce_amendment, {}).items()
+    }
+    made = office.api.http.post(f"/deployments/{deployment}/create_flow_run", json={"parameters": given}).json()
+
+    def process():
+        """What a process of the runner does with the run."""
+        with get_client(sync_client=True) as client:
+            run = client.read_flow_run(made["id"])
+        with suppress(Pause):
+            asyncio.run(run_flow(announce_amendment, flow_run=run, return_type="state"))
+        return office.api.http.get(f"/flow_runs/{made['id']}").json()
+
+    run = process()
+    assert (run["state"]["type"], run["state"]["name"]) == ("PAUSED", "Suspended")
+    office.nothing_is_left()
+    assert office.answer(run, answer=answer) == "ACCEPT"
+    run = process()
+    assert run["state"]["type"] == ends, run["state"]["message"]
+    assert len(office.mailbox.state.entries()) == (ends == "COMPLETED")
+    assert len([each for each in office.api.of_run("artifacts", run) if each["key"].endswith("-preview")]) == 1
+    states = [row.state for row in sorted(office.world.world.rows(RunRecord), key=lambda row: row.state)]
+    assert states == ["answered", ends.lower()]
+    if ends == "FAILED":
+        office.nothing_is_left()
