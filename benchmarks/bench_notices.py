@@ -204,7 +204,7 @@ def _deliver_alone(port: int, count: int, pipe: Any) -> None:
         rate = _ours(services, now)
         with services.database.read() as session:
             rows = session.execute(select(OutboxMessage.status, func.count()).group_by(OutboxMessage.status))
-            stands = {status: number for status, number in rows}
+            stands = dict(rows.tuples().all())
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     pipe.send(json.dumps({"queueing": queueing, "rate": rate, "before": before, "after": after, "stands": stands}))
 
