@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from madoguchi.adapters.terms_site import SiteTemplateError
+from madoguchi.adapters.terms_site_pages import SiteTemplateError
 from madoguchi.domain.terms_publication import SiteContentError
 from tasks.publishing import publish_site
 from tasks.staff import Refused
