@@ -11,6 +11,8 @@ from prefect.runtime import flow_run
 
 from tasks import steps
 from tasks.delivery import DeliveryReport
+from tasks.notice_delivery import NoticeDelivery
+from tasks.notice_leftovers import deliver_leftover_notices, report_leftovers
 from tasks.reporting import attempt, begin, finish, lacking_messages, messages_report, run_name
 from tasks.summary import Summary
 
@@ -25,6 +27,7 @@ from tasks.summary import Summary
 async def deliver_messages(as_of: datetime | None = None) -> State[Any]:
     """送る時刻になったお知らせを送ります。途中で止まった分も引き継ぎます。
 
+    予約のお知らせを先に送り、規約の変更のお知らせが残っていれば、続けて数分間だけ送ります。
     同じお知らせを二度送ることはありません。届いたかどうか分からないものは、職員の確認を待ちます。
 
     Args:
@@ -34,4 +37,6 @@ async def deliver_messages(as_of: datetime | None = None) -> State[Any]:
     summary = Summary()
     delivered = attempt(summary, steps.deliver_messages, DeliveryReport(), run)
     summary.lacking(lacking_messages(delivered))
+    leftovers = attempt(summary, deliver_leftover_notices, NoticeDelivery(), run)
+    report_leftovers(summary, leftovers)
     return await finish(run, summary, messages_report(summary, delivered))
