@@ -152,7 +152,7 @@ def test_terms_that_changed_under_the_same_number_are_refused(tmp_path, settings
     build(settings(terms_dir=folder))
     [text] = folder.glob("service*.txt")
     text.write_text(text.read_text(encoding="utf-8") + "第99条 追加\n", encoding="utf-8")
-    with pytest.raises(SettingsError, match="another hash"):
+    with pytest.raises(SettingsError, match="other words than the record"):
         build_services(settings(terms_dir=folder))
 
 
