@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 _END = b"\r\n.\r\n"
@@ -44,6 +44,12 @@ def place(*, apart: bool) -> bool:
 
 
 def _serve(connection: socket.socket, counter: Any) -> None:
+    # A client that was killed resets its connection.
+    with suppress(ConnectionError), connection:
+        _talk(connection, counter)
+
+
+def _talk(connection: socket.socket, counter: Any) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.sendall(b"220 sink\r\n")
     pending, is_body, word = b"", False, b""
@@ -66,7 +72,6 @@ def _serve(connection: socket.socket, counter: Any) -> None:
                 answers += _ANSWERS.get(word, b"250 OK\r\n")
         if answers:
             connection.sendall(answers)
-    connection.close()
 
 
 def _run(port: Any, counter: Any) -> None:

@@ -134,7 +134,7 @@ def test_messages_that_are_not_delivered_fail_the_run_and_deliver_messages_finis
     summary = json.loads(deliver(office).stdout)
     run, artifact, tasks = run_record(api, "deliver-messages")
     assert run["name"] == "deliver-messages 2026-09-14 09:00"
-    assert (run["state_type"], len(tasks)) == ("COMPLETED", 1)
+    assert (run["state_type"], len(tasks)) == ("COMPLETED", 2)
     assert summary["counts"]["messages_sent"] == counts_of(artifact["data"])["送信した"] == 3
     assert len({mail.message_id for mail in office.mailbox.state.entries()}) == 33
 
