@@ -87,7 +87,7 @@ class TermsMap:
             label = "".join(part.label.split())
             if part.kind is PartKind.BULLET:
                 said += f"の{address[depth - 1] + 1}番目の「{label}」"
-            elif label and not label[0].isdigit():
+            elif label and not label[0].isdecimal():
                 said += label
             elif part.number and (label or len(article.parts) > 1):
                 said += f"第{part.number}項" if part.kind is PartKind.PARAGRAPH else f"第{part.number}号"

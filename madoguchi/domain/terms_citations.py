@@ -149,9 +149,17 @@ def _is_group(cited: Cited) -> bool:
 
 
 def _same_wording(olds: list[Citation], news: list[Citation]) -> Iterator[tuple[Citation, Citation]]:
-    old_words, new_words = (["".join(one.cited.split()) for one in row] for row in (olds, news))
+    if len(olds) == len(news):
+        # What was renumbered on purpose stays beside what it was.
+        yield from ((was, now) for was, now in zip(olds, news, strict=True) if _wording(was) == _wording(now))
+        return
+    old_words, new_words = ([_wording(one) for one in row] for row in (olds, news))
     for i, j, size in SequenceMatcher(None, old_words, new_words, autojunk=False).get_matching_blocks():
         yield from zip(olds[i : i + size], news[j : j + size], strict=True)
+
+
+def _wording(citation: Citation) -> str:
+    return "".join(citation.cited.split())
 
 
 def _left_behind(was: Citation, now: Citation, before: TermsMap, after: TermsMap, identity: Identity) -> str:

@@ -27,6 +27,8 @@ _FIRST_RUN: Final = re.compile(rf"^[{_WORD}]+")
 _MARKDOWN_HEADING: Final = re.compile(r"#{1,6}[ 　]+(?=\S)")
 _RULE: Final = re.compile(r"(?:-{3,}|\*{3,}|_{3,}|={3,})$")
 _NEAR_MARGIN: Final = 0.8
+_ENOUGH: Final = 8
+"""Sentences broken without a blank line in between, from which on a blank line is taken for the end of a paragraph."""
 
 _Habits = Counter[tuple[tuple[str, str], bool]]
 
@@ -95,8 +97,7 @@ class Wrapping:
         self._widths = [width(line.text) for line in lines]
         self._is_markdown = any(line.level for line in lines)
         # A trailing blank says nothing about the words when every line has one.
-        trailing = [line.is_trailing for line in lines]
-        self._keeps_blanks = any(trailing) and not all(trailing)
+        self._all_trailing = all(line.is_trailing for line in lines)
         widest = max(self._widths, default=0)
         sure = [
             at
@@ -104,9 +105,11 @@ class Wrapping:
             if is_prose(at) and not lines[at - 1].ends_sentence and self._filled(at) >= _NEAR_MARGIN * widest
         ]
         filled = [self._filled(at) for at in sure]
+        trailing = {lines[at - 1].is_trailing for at in sure}
+        self._keeps_blanks = trailing == {True, False}
         self._is_strict = all(cells > widest for cells in filled)
         self._margin = (widest + 1 if self._is_strict else min(filled)) if filled else 0
-        self._blank_ends_paragraph = bool(sure) and not any(lines[at].blanks for at in sure)
+        self._blank_ends_paragraph = len(sure) >= _ENOUGH and not any(lines[at].blanks for at in sure)
         self._habits = _habits(line.text for line in lines)
         self._words = {word for line in lines for word in re.findall(r"[A-Za-z]+", line.text)}
 
@@ -128,7 +131,7 @@ class Wrapping:
         line, before = self._lines[at], self._lines[at - 1]
         if self._is_markdown and not line.blanks and not before.level:
             return False  # as Markdown itself has it
-        if not self._margin or (line.blanks and self._blank_ends_paragraph):
+        if not self._margin or (line.blanks and self._blank_ends_paragraph and not self.may_go_on(at)):
             return True
         if before.ends_sentence:
             return line.is_indented or self._filled(at) < self._margin
@@ -149,18 +152,20 @@ class Wrapping:
             return self._between_words(line, left_run[0], right_run[0])
         if not left_run and not right_run:
             return ""
-        for key in _keys(left, right):
+        if line.is_trailing and not self._all_trailing:
+            return " "
+        for key in () if self._keeps_blanks else _keys(left, right):
             spaced, unspaced = self._habits[key, True], self._habits[key, False]
             if spaced != unspaced:
                 return " " if spaced > unspaced else ""
-        return " " if self._keeps_blanks and line.is_trailing else ""
+        return ""
 
     def _between_words(self, line: Line, left: str, right: str) -> str:
         if left[-1].isdigit() and right[0].isdigit():
             return ""
-        if self._keeps_blanks:
-            return " " if line.is_trailing else ""
-        return "" if left + right in self._words else " "
+        if line.is_trailing and not self._all_trailing:
+            return " "
+        return "" if self._keeps_blanks or left + right in self._words else " "
 
 
 def _habits(texts: Iterable[str]) -> _Habits:
@@ -183,9 +188,8 @@ def _keys(left: str, right: str) -> list[tuple[str, str]]:
 
 def _kind(side: str) -> str:
     first = side[:1]
-    if first.isdigit():
-        return "<digits>"
     if re.match(f"[{_WORD}]", first):
-        return "<latin>"
+        # Full-width digits and letters are set like kanji, half-width ones often with a blank: 第９条, 第10 条.
+        return ("<digits>" if first.isdigit() else "<latin>") if first.isascii() else "<wide>"
     # Beside brackets and stops nobody sets a blank, which says nothing about words.
     return "<word>" if first.isalnum() or first == "ー" else "<sign>"

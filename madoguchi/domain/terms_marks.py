@@ -43,6 +43,9 @@ CITING: Final = re.compile(
 )
 """What a sentence goes on with behind a number that it cites."""
 
+SURELY_CITING: Final = re.compile("の|に規定|に定め|に掲げ|に該当|に基づ|及び|又は|若しくは|並びに|から")
+"""The same, where no word of another sense begins so."""
+
 
 class Family(StrEnum):
     """A row of marks that count together."""

@@ -17,6 +17,7 @@ from madoguchi.domain.terms_lines import Line, Wrapping, lines_of
 from madoguchi.domain.terms_marks import (
     CAPTION,
     CITING,
+    SURELY_CITING,
     ArticleMark,
     article_mark,
     dated_part,
@@ -110,7 +111,10 @@ class _Reader:
             return False
         if at == 1 and mark_before is None:
             return False  # the title may well be as long as the sentences under it
-        return not (mark and _is_set_off(mark)) and mark_of(line.text) is None
+        if mark and _is_set_off(mark):
+            return False
+        begins = mark_of(line.text)
+        return begins is None or (not begins.gap and bool(SURELY_CITING.match(begins.rest)))
 
     def _take(self, at: int) -> int:
         """Read what begins at this line and return the line behind it."""
@@ -118,7 +122,8 @@ class _Reader:
         if self._supplement_heading is None and (behind := self._take_article(at)):
             return behind
         goes_on = at > 0 and self._wrapping.may_go_on(at)
-        if self._drafts and is_supplement(line.text) and not goes_on:
+        # The word alone on its line is the heading even behind an item that fills its last line.
+        if self._drafts and is_supplement(line.text) and (not goes_on or line.text.endswith("則")):
             self._begin_supplement(line)
         elif self._supplement_heading is not None:
             self._add_plain(self._supplement, at)
