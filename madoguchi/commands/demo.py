@@ -1,8 +1,8 @@
-"""`make demo`: three exports become confirmed sessions, then one day of sessions passes.
+"""`make demo`: three exports become confirmed sessions, one day of sessions passes, and the terms of use change.
 
 The mail server fails in the middle of the exports, and the rerun finishes them. The day has reminders, a cancellation
 by telephone, somebody who comes, somebody who does not, a late event that takes a no-show back, and a host who never
-opens the meeting.
+opens the meeting. In the evening an amendment of the terms is announced, approved, mailed to everybody and proved.
 
 Every step is an ordinary `madoguchi run` against an ordinary `madoguchi up`; the story is checked against what the
 stand-in Zoom and the stand-in mailbox really hold. Exit code 0 only if it came true.
@@ -25,6 +25,7 @@ from config.settings import ROOT, Settings, load_settings
 from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.commands.demo_day import tell_the_day
 from madoguchi.commands.demo_story import Story, as_list, everything, madoguchi
+from madoguchi.commands.demo_terms import tell_the_amendment
 from madoguchi.commands.up import Background, start_in_background
 from madoguchi.domain.calendar import OfficeCalendar
 from madoguchi.domain.office import JST
@@ -75,7 +76,8 @@ def _tell(story: Story, settings: Settings, up: Background) -> None:
     _third_file_with_failure(story, exports, now, up)
     _same_files_again(story, exports, now)
     _compare(story, exports, up)
-    tell_the_day(story, exports, up)
+    evening = tell_the_day(story, exports, up)
+    tell_the_amendment(story, settings, up, evening)
 
 
 def _first_two_files(story: Story, exports: DemoExports, now: datetime) -> None:
@@ -156,6 +158,7 @@ def _where_to_look(settings: Settings, up: Background, *, keep: bool) -> None:
     print("\nWhere to look" + ("" if keep else " (run `DEMO_KEEP=1 make demo` to leave the servers running)") + ":")
     print(f"  Dashboard  {up.dashboard_url}")
     print(f"  Mailbox    {up.mailbox_url}")
+    print(f"  Terms      {up.web_url}/terms/")
     print(f"  Database   {settings.var_dir / 'madoguchi.db'}")
     print("  Lists      MADOGUCHI_VAR_DIR=var/demo .venv/bin/madoguchi list bookings")
     if keep:

@@ -20,10 +20,10 @@ _CLERK = "職員-7"
 _LATE_EVENT_SECONDS = 20.0
 
 
-def tell_the_day(story: Story, exports: DemoExports, up: Background) -> None:
-    """Let the working day before and the day of the first sessions pass; every fact is checked."""
+def tell_the_day(story: Story, exports: DemoExports, up: Background) -> datetime:
+    """Let the working day before and the day of the first sessions pass and return its end; every fact is checked."""
     with ZoomRemote(up.zoom_url) as zoom:
-        _Day(story, exports, up, zoom).pass_by()
+        return _Day(story, exports, up, zoom).pass_by()
 
 
 class _Day:
@@ -33,8 +33,8 @@ class _Day:
         self._start = dict(zip(("attended", "no_show", "late", "fault"), (*starts[:3], starts[4]), strict=True))
         self._now = starts[0]
 
-    def pass_by(self) -> None:
-        """Go through the day."""
+    def pass_by(self) -> datetime:
+        """Go through the day and return its end."""
         self._day_before()
         self._at(self._start["no_show"] - timedelta(minutes=55))
         self._reminders("within the hour")
@@ -45,6 +45,7 @@ class _Day:
         self._late_event()
         self._office_fault()
         self._night()
+        return self._now
 
     def _day_before(self) -> None:
         afternoon = datetime.combine(self._exports.day_before, datetime.min.time(), JST) + timedelta(hours=15)

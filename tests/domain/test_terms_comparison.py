@@ -1,10 +1,7 @@
 """Old and new terms side by side: what is aligned with what, and what a row says."""
 
-import os
 import time
-import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +12,8 @@ from madoguchi.domain.terms_comparison import RowKind, compare
 from madoguchi.domain.terms_reading import parse_terms
 from madoguchi.domain.terms_structure import Article, Part, PartKind, Terms
 from tests import terms_amended as amended
+from tests.domain.terms_help import real_text
 from tests.terms_golden import base
-
-REAL = Path(os.environ.get("MADOGUCHI_REAL_TERMS", "/work/shared/terms/terms-2025-06-16.txt"))
 
 
 def amendment(name):
@@ -274,10 +270,7 @@ def test_an_unchanged_comparison_means_the_same_wording(terms, random):
 
 @pytest.fixture(scope="module")
 def real():
-    if not REAL.exists():
-        warnings.warn(f"NOT TESTED ON THE REAL TERMS: {REAL.name} is not here", UserWarning, stacklevel=1)
-        pytest.skip("the real terms are not here")
-    return REAL.read_text(encoding="utf-8")
+    return real_text()
 
 
 def _real_number(text):

@@ -117,7 +117,7 @@ def desk(database):
         ("tasks", None, "open", 1), ("tasks", None, "closed", 2), ("tasks", None, "lost", 0), ("tasks", None, None, 3),
         ("tasks", date(2026, 9, 24), None, 3), ("tasks", date(2026, 9, 23), None, 0), ("verdicts", None, None, 3),
         ("verdicts", date(2026, 9, 24), "no_show", 1), ("verdicts", date(2026, 9, 25), None, 0),
-        ("evidence", date(2026, 9, 24), None, 3), ("evidence", None, "contact", 1),
+        ("evidence", date(2026, 9, 24), None, 4), ("evidence", None, "contact", 1),
         ("evidence", date(2026, 9, 23), None, 0),
     ],
 )  # fmt: skip
