@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import select
 import sys
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -52,14 +54,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log_to_stderr(verbose=options.verbose)
     try:
         settings = load_settings()
-        return _dispatch(settings, options)
+        code = _dispatch(settings, options)
+        sys.stdout.flush()
     except SettingsError as error:
         for problem in error.problems:
             print(f"madoguchi: {problem}", file=sys.stderr)
         return WRONG_USE
+    except BrokenPipeError:
+        if not _is_cut_off():
+            raise
+        return INCOMPLETE
     except KeyboardInterrupt:
         print("madoguchi: stopped", file=sys.stderr)
         return INCOMPLETE
+    return code
+
+
+def _is_cut_off() -> bool:
+    """Tell whether nobody reads our output any more, as behind `| head`; then nothing more is written either."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in output.poll(0)):
+        return False
+    # The interpreter flushes once more at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _dispatch(settings: Settings, options: argparse.Namespace) -> int:

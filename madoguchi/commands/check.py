@@ -18,10 +18,14 @@ from madoguchi.commands.terms import described, remarks
 from madoguchi.commands.terms_record import Record
 from madoguchi.commands.terms_texts import UnusableError, citations_of, named
 from madoguchi.domain.office import JST
+from madoguchi.domain.terms_publication import SiteContentError
+from madoguchi.domain.terms_reading import TermsTextError
 from madoguchi.sandbox.endpoints import SandboxError
 from madoguchi.store.database import Database, DatabaseUnreachable
 from madoguchi.store.terms import SERVICE_TERMS
 from madoguchi.store.vault import VaultError, open_vault, parse_master_keys
+from tasks.publishing import site_content
+from tasks.staff import Refused
 from tasks.wiring import Services, build_services, real_clock
 
 _SOON = timedelta(days=120)
@@ -169,12 +173,22 @@ def _terms(settings: Settings, services: Services) -> Iterator[Line]:
             )
     for note in remarks(record, settings.terms_dir):
         yield Line(None, f"terms: {note}")
+    yield from _publishable(services, record)
     if (settings.resolved_site_dir / "current").exists():
         yield Line(True, f"public site of the terms: {settings.resolved_site_dir}")
     else:
         yield Line(
             None, "public site of the terms: not built", "`madoguchi terms build` builds it (docs/terms-site.md)"
         )
+
+
+def _publishable(services: Services, record: Record) -> Iterator[Line]:
+    """An amendment that the site cannot show must be known before somebody approves it: every version is shown."""
+    try:
+        with record.database.read() as session:
+            site_content(services, session, record.now)
+    except (Refused, SiteContentError, TermsTextError) as error:
+        yield Line(None, f"public site of the terms cannot be built: {error}", "until then no change can become public")
 
 
 def _citations(record: Record, code: str) -> Iterator[Line]:

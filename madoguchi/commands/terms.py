@@ -16,7 +16,7 @@ from madoguchi.adapters.terms_files import TermsFile, TermsFileError, read_terms
 from madoguchi.adapters.terms_site_pages import SiteTemplateError
 from madoguchi.commands import proof, terms_texts
 from madoguchi.commands.columns import columns
-from madoguchi.commands.terms_outline import outline, outline_lines
+from madoguchi.commands.terms_outline import outline, outline_lines, structure
 from madoguchi.commands.terms_record import Record, open_record
 from madoguchi.domain.amendment import NoticePurpose
 from madoguchi.domain.office import JST
@@ -205,7 +205,10 @@ def _when(moment: Any) -> str:
 
 
 def show(record: Record, code: str | None, *, as_text: bool, as_json: bool) -> int:
-    """Print a version (default: the one in force): dates and outline, or with `as_text` its words and nothing else."""
+    """Print a version (default: the one in force): dates and outline, or with `as_text` its words and nothing else.
+
+    As JSON with every article, paragraph and item.
+    """
     with record.database.read() as session:
         version = find_version(session, record.office, code) if code else governing(session, record.office, record.now)
         text = text_of(session, version) if version else None
@@ -227,7 +230,7 @@ def show(record: Record, code: str | None, *, as_text: bool, as_json: bool) -> i
         return INCOMPLETE
     facts = next(row for row in described(record) if (row["document"], row["code"]) == (SERVICE_TERMS, version.code))
     if as_json:
-        print(json.dumps(facts | {"outline": outline(terms)}, ensure_ascii=False))
+        print(json.dumps(facts | {"outline": outline(terms), "structure": structure(terms)}, ensure_ascii=False))
     else:
         _print_version(facts, terms)
     return OK
@@ -257,7 +260,7 @@ def build(settings: Settings, folder: Path | None, as_of: datetime | None, *, as
     now = services.clock()
     try:
         report = publish_site(services, Run("terms-build", as_of or now, now))
-    except (Refused, SiteContentError, SiteTemplateError) as error:
+    except (Refused, SiteContentError, SiteTemplateError, TermsTextError) as error:
         print(f"madoguchi terms build: {error}", file=sys.stderr)
         return INCOMPLETE
     except OSError as error:

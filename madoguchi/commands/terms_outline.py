@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from madoguchi.commands.columns import columns
@@ -31,6 +32,11 @@ def outline(terms: Terms) -> dict[str, Any]:
         "closed_on": terms.closed_on.isoformat() if terms.closed_on else None,
         "signatory": terms.signatory,
     }
+
+
+def structure(terms: Terms) -> dict[str, Any]:
+    """Return everything that the terms are made of, in the order of the text; kinds and dates as words."""
+    return asdict(terms) | {"closed_on": terms.closed_on.isoformat() if terms.closed_on else None}
 
 
 def summary(terms: Terms) -> str:

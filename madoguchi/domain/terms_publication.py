@@ -105,7 +105,7 @@ class SiteContent:
         _check_codes("amendment", [amendment.code for amendment in self.amendments])
         for version in self.versions:
             _check_aware(f"version {version.code}: effective_at", version.effective_at)
-            if version.source_url is not None and not _is_web_address(version.source_url):
+            if version.source_url is not None and not is_web_address(version.source_url):
                 raise SiteContentError(f"version {version.code}: source_url is no http or https address; leave it out")
         known = {version.code: version for version in self.versions}
         for amendment in self.amendments:
@@ -227,11 +227,12 @@ def _check_aware(name: str, moment: datetime) -> None:
 
 
 def _check_base(url: str) -> None:
-    if not _is_web_address(url) or urlsplit(url).query or urlsplit(url).fragment:
+    if not is_web_address(url) or urlsplit(url).query or urlsplit(url).fragment:
         raise SiteContentError("base_url: must be an http(s) address without ? and #; see terms_url in office.toml")
 
 
-def _is_web_address(url: str) -> bool:
+def is_web_address(url: str) -> bool:
+    """Tell whether a link may lead there: http or https, a host, nothing that an address must not hold."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and re.fullmatch(r"[!-~]+", url) is not None

@@ -13,7 +13,8 @@ from datetime import UTC, date, datetime
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from madoguchi.store.models import Amendment, TermsText, TermsVersion
+from madoguchi.domain.terms_publication import SiteContentError, checked_code, is_web_address
+from madoguchi.store.models import Amendment, Consent, TermsText, TermsVersion
 
 SERVICE_TERMS = "service"
 ZOOM_TERMS = "zoom"
@@ -21,6 +22,10 @@ ZOOM_TERMS = "zoom"
 
 class TermsChanged(Exception):  # noqa: N818 — the name says what happened
     """A version that consents already name came back with other words: give it another number instead."""
+
+
+class TermsUnfit(Exception):  # noqa: N818 — as above
+    """A new version has a code or an address with which no amendment could ever be published."""
 
 
 class NoTermsInForce(Exception):  # noqa: N818 — the name says what happened
@@ -54,13 +59,15 @@ def register_terms(
 
     A version that is there keeps what is recorded of it; only words, number and signatory that an older record lacks
     are filled in. Versions are numbered 1, 2, … a document, in the order in which they take effect; a number that was
-    given stays. `recorded_at`: of the words (default: now). Raises TermsChanged if a known one has another hash.
+    given stays. `recorded_at`: of the words (default: now). Raises TermsChanged if a known one has another hash, and
+    TermsUnfit where the public site could not show a new one: once consents name a code, nobody can correct it.
     """
     added = 0
     at = recorded_at or datetime.now(UTC)
     for facts in versions:
         row = find_version(session, office, facts.code, facts.document)
         if row is None:
+            _require_fit(facts)
             row = TermsVersion(
                 office=office,
                 document=facts.document,
@@ -169,18 +176,41 @@ def amendments_to(session: Session, versions: Sequence[TermsVersion]) -> dict[st
 
 
 def never_announced(session: Session, office: str) -> list[TermsVersion]:
-    """Return the service's versions after the first that count though no amendment announced them, oldest first.
+    """Return the service's versions that count, without an amendment, though somebody agreed to an earlier one.
 
-    They came from the terms folder alone: whether anybody was told, the record does not know (Art. 13).
+    Oldest first. They came from the terms folder alone: whether those people were told, the record does not know
+    (Art. 13). What a first installation brings of earlier years concerns nobody in the record, and is not named.
     """
     versions = versions_of(session, office, SERVICE_TERMS)
     announced = amendments_to(session, versions)
-    return [version for version in reversed(versions[:-1]) if version.id not in announced]
+    consent = select(Consent.terms_id).where(Consent.office == office, Consent.document == SERVICE_TERMS)
+    agreed = set(session.scalars(consent.distinct())) if len(versions) > 1 else set()
+    found: list[TermsVersion] = []
+    is_agreed = False
+    for version in reversed(versions):
+        if is_agreed and version.id not in announced:
+            found.append(version)
+        is_agreed = is_agreed or version.id in agreed
+    return found
 
 
 def _counts() -> tuple[ColumnElement[bool], ...]:
     hidden = exists().where(Amendment.new_id == TermsVersion.id, Amendment.published_at.is_(None))
     return TermsVersion.withdrawn_at.is_(None), ~hidden
+
+
+def _require_fit(facts: TermsFacts) -> None:
+    if facts.document != SERVICE_TERMS:
+        return
+    try:
+        checked_code("version", facts.code)
+    except SiteContentError as error:
+        raise TermsUnfit(f"terms: {error}") from None
+    if not is_web_address(facts.url):
+        raise TermsUnfit(
+            f"terms {facts.document} {facts.code}: url is no http or https address; write where the document lies, "
+            f"such as https://example.jp/terms/{facts.code}"
+        )
 
 
 def _number(session: Session, office: str, document: str) -> None:

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from datetime import date
 
 import pytest
@@ -112,6 +114,16 @@ def test_showing_nobodys_reference_fails(filled, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert "no such" in said.err
+
+
+def test_who_stops_reading_early_gets_no_traceback():
+    child = subprocess.Popen(
+        [sys.executable, "-m", "madoguchi.cli", "keys", "new"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait(30) == 1
 
 
 # --- run: wrong use

@@ -82,6 +82,7 @@ def test_a_version_names_its_dates_its_number_and_whether_it_was_announced(ask, 
 
 
 def test_a_version_that_only_the_folder_brought_is_never_announced(ask, world):
+    session_on(world, "2026-09-30 11:00")
     facts = TermsFacts("service", "quiet", "b" * 64, date(2026, 1, 1), jst("2026-08-01 00:00"), "https://example.jp/t")
     with world.database.write() as session:
         register_terms(session, world.services.office.code, [facts])
@@ -126,6 +127,18 @@ def test_the_outline_counts_what_the_articles_are_made_of(ask):
     first, third = outline["articles"][0], outline["articles"][2]
     assert (first["label"], first["caption"], first["paragraphs"], first["items"]) == ("第１条", "利用できる方", 1, 2)
     assert (third["paragraphs"], third["items"], outline["closed_on"]) == (3, 0, "2025-03-14")
+
+
+def test_as_data_a_version_is_shown_with_everything_that_it_is_made_of(ask):
+    found = json.loads(ask("show", "--json")[1])["structure"]
+    first = found["articles"][0]
+    [paragraph] = first["parts"]
+    assert (first["label"], first["number"], first["caption"]) == ("第１条", [1], "利用できる方")
+    assert [(part["kind"], part["label"], part["text"]) for part in paragraph["parts"]] == [
+        ("item", "(1)", "求職登録がお済みの方"),
+        ("item", "(2)", "カメラの付いた端末と、Zoomを使える環境を用意できる方"),
+    ]
+    assert (found["closed_on"], found["signatory"]) == ("2025-03-14", "見本の窓口 所長")
 
 
 def test_the_words_alone_are_printed_to_be_kept(ask):
@@ -297,6 +310,34 @@ def test_check_names_an_approval_that_never_became_public(world, tmp_path):
     world.approve()
     [line] = [line for line in findings(world, tmp_path) if "never made public" in line.item]
     assert (line.ok, "announce-amendment again" in line.remedy) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "says"),
+    [
+        ({"code": "令和7年版"}, "a code is part of an address"),
+        ({"url": "terms.pdf"}, "no http or https address"),
+        ({"sha256": "0" * 64}, "の版の文が記録にありません"),
+    ],
+)
+def test_a_record_that_the_site_cannot_show_is_named_before_a_change_is_approved(ask, world, tmp_path, spoilt, says):
+    with world.database.write() as session:
+        session.execute(update(TermsVersion).where(TermsVersion.document == "service").values(**spoilt))
+    [line] = [line for line in findings(world, tmp_path) if "cannot be built" in line.item]
+    assert (line.ok, says in line.item) == (None, True)
+    done, _, err = ask("build")
+    assert (done, says in err) == (1, True)
+
+
+def test_recorded_words_that_are_no_terms_stop_the_site_in_one_line(ask, world, tmp_path):
+    old = TermsFacts(
+        "service", "old", "c" * 64, date(2020, 1, 1), jst("2020-01-01 00:00"), "https://example.jp/t", "こんにちは\n"
+    )
+    with world.database.write() as session:
+        register_terms(session, world.services.office.code, [old])
+    assert any("cannot be built" in line.item for line in findings(world, tmp_path))
+    done, _, err = ask("build")
+    assert (done, err.count("\n")) == (1, 1)
 
 
 # --- a session and its terms

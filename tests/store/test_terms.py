@@ -1,13 +1,15 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import update
 
-from madoguchi.store.models import Amendment, TermsText, TermsVersion
+from madoguchi.store.models import Amendment, Consent, TermsText, TermsVersion
 from madoguchi.store.terms import (
     NoTermsInForce,
     TermsChanged,
     TermsFacts,
+    TermsUnfit,
     find_version,
     governing,
     never_announced,
@@ -17,7 +19,7 @@ from madoguchi.store.terms import (
     text_of,
     versions_of,
 )
-from tests.world import AS_OF, jst
+from tests.world import AS_OF, World, jst
 
 
 def facts(code, effective, sha="a" * 64, document="service", **more):
@@ -69,17 +71,17 @@ def test_a_known_version_with_other_words_is_refused(record):
         register_terms(session, "office", [facts("2", "2026-09-11 00:00", sha="b" * 64)])
 
 
-def version(record, code):
+def version(record, code, office="office"):
     with record.read() as session:
-        return find_version(session, "office", code)
+        return find_version(session, office, code)
 
 
-def amend(record, code, **values):
+def amend(record, code, *, office="office", first="1", **values):
     """Let version `code` be one that an amendment brought."""
-    new, old = version(record, code), version(record, "1")
+    new, old = version(record, code, office), version(record, first, office)
     with record.write() as session:
         row = {
-            "office": "office", "code": code, "old_id": old.id, "new_id": new.id, "ground": "ART_13_1", "summary": "s",
+            "office": office, "code": code, "old_id": old.id, "new_id": new.id, "ground": "ART_13_1", "summary": "s",
             "reason": "r", "effective_at": new.effective_at, "short_notice_reason": None, "digest": "d",
             "status": "approved", "approved_by": "staff:x", "approved_at": AS_OF, "published_at": None,
             "announced_at": None, "withdrawn_at": None, "withdrawn_by": None, "withdrawal_reason": None, "content": {},
@@ -182,9 +184,61 @@ def test_an_announced_version_may_lie_in_the_folder_too_but_only_with_the_same_w
         register_terms(session, "office", [facts("2", "2026-09-11 00:00", sha="c" * 64)])
 
 
-def test_only_a_later_version_that_nobody_announced_is_named(record):
-    with record.read() as session:
-        assert [each.code for each in never_announced(session, "office")] == ["2"]
-    amend(record, "2", published_at=AS_OF)
+def agree(database, code):
+    """Somebody applies under a version of the shipped office's service terms."""
+    world = World(database)
+    office = world.office.code
+    facts_ = [facts("2", "2026-09-11 00:00"), facts("3", "2027-04-01 00:00", sha="b" * 64)]
+    request = world.request(world.ask("2026-09-24 11:00"))
+    with database.write() as session:
+        register_terms(session, office, facts_)
+        terms_id = find_version(session, office, code).id
+        session.add(
+            Consent(
+                office=office, request_id=request.id, document="service", terms_id=terms_id, basis="b", channel="form",
+                consented_at=AS_OF, recorded_at=AS_OF,
+            )
+        )  # fmt: skip
+    return office
+
+
+def test_what_a_first_installation_brings_of_earlier_years_needed_no_announcement_here(record):
     with record.read() as session:
         assert never_announced(session, "office") == []
+
+
+@pytest.mark.parametrize(("agreed", "named"), [("2025-04-01", ["2", "3"]), ("2", ["3"]), ("3", [])])
+def test_versions_that_nobody_announced_are_named_once_somebody_agreed_to_an_earlier_one(database, agreed, named):
+    office = agree(database, agreed)
+    with database.read() as session:
+        assert [each.code for each in never_announced(session, office)] == named
+        assert never_announced(session, "another") == []
+
+
+def test_a_version_that_was_announced_or_withdrawn_is_not_named(database):
+    office = agree(database, "2025-04-01")
+    withdraw(database, "3")
+    amend(database, "2", office=office, first="2025-04-01", published_at=AS_OF)
+    with database.read() as session:
+        assert never_announced(session, office) == []
+
+
+@pytest.mark.parametrize("code", ["令和7年版", "a/b", "..", "", "x" * 65])
+def test_a_new_code_that_cannot_be_part_of_an_address_is_refused_before_anybody_agrees_to_it(database, code):
+    with pytest.raises(TermsUnfit, match="code is part of an address"), database.write() as session:
+        register_terms(session, "office", [facts(code, "2025-04-01 00:00")])
+
+
+@pytest.mark.parametrize("url", ["terms.pdf", "ftp://example.jp/t", "https://", "https://example.jp/規約"])
+def test_a_new_version_whose_document_has_no_web_address_is_refused(database, url):
+    with (
+        pytest.raises(TermsUnfit, match=r"service 1: url .* such as https://example.jp/terms/1"),
+        database.write() as session,
+    ):
+        register_terms(session, "office", [replace(facts("1", "2025-04-01 00:00"), url=url)])
+
+
+def test_an_unfit_version_that_is_recorded_already_still_lets_everything_start(record):
+    with record.write() as session:
+        session.execute(update(TermsVersion).where(TermsVersion.code == "2").values(code="第2版"))
+        assert register_terms(session, "office", [facts("第2版", "2026-09-11 00:00")]) == 0
