@@ -58,7 +58,7 @@ def register_terms(
     """Record versions that are not there yet, with their words, and return how many.
 
     A version that is there keeps what is recorded of it; only words, number and signatory that an older record lacks
-    are filled in. Versions are numbered 1, 2, … a document, in the order in which they take effect; a number that was
+    are filled in, and an address that is none. Versions are numbered 1, 2, … a document, in the order in which they take effect; a number that was
     given stays. `recorded_at`: of the words (default: now). Raises TermsChanged if a known one has another hash, and
     TermsUnfit where the public site could not show a new one: once consents name a code, nobody can correct it.
     """
@@ -85,6 +85,9 @@ def register_terms(
         elif row.sha256 not in {facts.sha256, facts.former_sha256}:
             raise TermsChanged(_changed(facts, row))
         row.signatory = row.signatory or facts.signatory
+        if not is_web_address(row.url):
+            # Recorded before addresses were looked at; the public site links there.
+            row.url = facts.url
         if facts.text is not None and session.get(TermsText, row.sha256) is None:
             session.add(TermsText(sha256=row.sha256, text=facts.text, recorded_at=at))
         session.flush()

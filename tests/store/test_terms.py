@@ -238,6 +238,13 @@ def test_a_new_version_whose_document_has_no_web_address_is_refused(database, ur
         register_terms(session, "office", [replace(facts("1", "2025-04-01 00:00"), url=url)])
 
 
+def test_an_address_that_was_recorded_wrong_is_corrected_by_the_folder(record):
+    with record.write() as session:
+        session.execute(update(TermsVersion).where(TermsVersion.code == "2").values(url="terms.pdf"))
+        register_terms(session, "office", [replace(VERSIONS[0], url="https://example.jp/other"), VERSIONS[1]])
+    assert version(record, "2").url == version(record, "1").url == "https://example.jp/terms"
+
+
 def test_an_unfit_version_that_is_recorded_already_still_lets_everything_start(record):
     with record.write() as session:
         session.execute(update(TermsVersion).where(TermsVersion.code == "2").values(code="第2版"))
