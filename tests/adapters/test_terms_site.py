@@ -355,14 +355,14 @@ def test_a_folder_that_is_somebody_elses_is_left_alone(content, tmp_path, prepar
 
 def test_citations_are_links_to_what_they_mean_and_other_laws_are_not():
     terms = parse_terms(
-        "見本の規約\n\n申込みは第２条によります。\n\n第１条 見本法第２条の３と第２条(1)によります。\n第２条\n(1) 受付をします。\n"
-        "(2) 前項のほか、第１条によります。\n"
+        "見本の規約\n\n申込みは第２条によります。\n\n第１条 見本法第２条の３によるほか、第２条(1)によります。\n"
+        "第２条\n(1) 受付をします。\n(2) 前項のほか、第１条によります。\n"
     )
     shown = full_text(terms)
     assert [(s.text, s.target) for s in shown.preamble[0]] == [("申込みは", ""), ("第２条", "a2"), ("によります。", "")]
     first, second = shown.articles
     [paragraph] = first.groups[0].blocks
     assert [(s.text, s.target) for s in paragraph.segments] == [
-        ("見本法第２条の３と", ""), ("第２条(1)", "a2p1"), ("によります。", ""),
+        ("見本法第２条の３によるほか、", ""), ("第２条(1)", "a2p1"), ("によります。", ""),
     ]  # fmt: skip
     assert [s.target for s in second.groups[0].blocks[1].segments if s.target] == ["a2p1", "a1"]
