@@ -58,9 +58,10 @@ def register_terms(
     """Record versions that are not there yet, with their words, and return how many.
 
     A version that is there keeps what is recorded of it; only words, number and signatory that an older record lacks
-    are filled in, and an address that is none. Versions are numbered 1, 2, … a document, in the order in which they take effect; a number that was
-    given stays. `recorded_at`: of the words (default: now). Raises TermsChanged if a known one has another hash, and
-    TermsUnfit where the public site could not show a new one: once consents name a code, nobody can correct it.
+    are filled in, and an address that is none. Versions are numbered 1, 2, … a document, in the order in which they
+    take effect; a number that was given stays. `recorded_at`: of the words (default: now). Raises TermsChanged if a
+    known one has another hash, and TermsUnfit where the public site could not show a new one: once consents name a
+    code, nobody can correct it.
     """
     added = 0
     at = recorded_at or datetime.now(UTC)
