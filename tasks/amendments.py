@@ -31,7 +31,7 @@ from madoguchi.store import amendments as store
 from madoguchi.store.audit import Act
 from madoguchi.store.models import Amendment, TermsVersion
 from madoguchi.store.terms import SERVICE_TERMS
-from tasks.publishing import site_folder, words
+from tasks.publishing import require_site, site_folder, words
 from tasks.staff import Refused, staff_run
 from tasks.wiring import Run, Services
 
@@ -231,6 +231,7 @@ def _require_allowed(
     _refuse(rules.why_not_cited([problem.sentence for problem in problems]))
     policy = services.office.terms
     _refuse(rules.why_not_early_enough(effective_at, at, policy, proposal.short_notice_reason))
+    require_site(services, at)
 
 
 def _require_unfinished(services: Services, standing: Amendment, proposal: Proposal) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from madoguchi.domain.terms_reading import parse_terms
 from sqlalchemy.orm import Session
 
 from madoguchi.adapters.terms_site import SiteFolderError, SiteReport, build_site
 from madoguchi.domain.amendment import AmendmentGround, AmendmentStatus
 from madoguchi.domain.terms_comparison import compare
-from madoguchi.domain.terms_publication import PublishedAmendment, PublishedVersion, SiteContent
+from madoguchi.domain.terms_publication import PublishedAmendment, PublishedVersion, SiteContent, SiteContentError
+from madoguchi.domain.terms_reading import TermsTextError, parse_terms
 from madoguchi.domain.terms_structure import Terms
 from madoguchi.store import amendments as store
 from madoguchi.store.models import Amendment, TermsVersion
@@ -98,6 +98,15 @@ def publish_site(services: Services, run: Run, publishing: Mapping[str, datetime
         return build_site(site_folder(services), content, services.templates_dir)
     except SiteFolderError as error:
         raise Refused(f"公開サイトのフォルダーを使えません: {error}") from None
+
+
+def require_site(services: Services, at: datetime) -> None:
+    """Refuse what the public site could not show once it is approved: then nobody could publish it any more."""
+    try:
+        with services.database.read() as session:
+            site_content(services, session, at)
+    except (SiteContentError, TermsTextError) as error:
+        raise Refused(f"公開サイトを作れないため、公表できません: {error}") from None
 
 
 def site_folder(services: Services) -> Path:

@@ -21,6 +21,7 @@ from prefect.utilities.callables import parameter_schema
 
 from config.settings import ROOT
 from flows.announce_amendment import announce_amendment
+from flows.publish_terms import publish_terms
 from flows.withdraw_amendment import withdraw_amendment
 from madoguchi.sandbox.mailbox_server import running_mailbox
 from madoguchi.store.database import Database
@@ -328,3 +329,27 @@ def test_a_run_of_a_deployment_is_suspended_and_comes_back_from_its_top(office, 
     assert states == ["answered", ends.lower()]
     if ends == "FAILED":
         office.nothing_is_left()
+
+
+def test_the_public_site_follows_midnight_and_says_when_it_cannot_be_built(office):
+    world = office.world
+    world.announce()
+    asked = {"as_of": world.clock.now}
+
+    def publish():
+        return asyncio.run(publish_terms(**asked, return_state=True))
+
+    before = world.page("")
+    assert publish().type.value == "COMPLETED"
+    assert world.page("") == before, "nothing has changed, nothing is written"
+    asked["as_of"] = world.amendment().effective_at
+    state = publish()
+    assert (state.type.value, "site_changed 1" in state.message) == ("COMPLETED", True)
+    assert "一切" not in before
+    assert "一切" in world.page("")
+    world.without_site()
+    use_services(world.services)
+    failed = publish()
+    assert failed.type.value == "FAILED"
+    said = office.artifact({"id": str(failed.state_details.flow_run_id)}, "publish-terms")
+    assert "MADOGUCHI_SITE_DIR" in said

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from madoguchi.domain.amendment import NoticeContent
 from madoguchi.store.models import Amendment, Audit, TermsText, TermsVersion
@@ -91,6 +92,12 @@ def test_old_words_that_are_not_in_the_record_are_refused_with_the_remedy(world)
 def test_without_a_folder_for_the_site_nothing_can_be_announced(world):
     world.without_site()
     assert "MADOGUCHI_SITE_DIR" in world.refusal(world.form())
+
+
+def test_a_record_that_no_site_can_show_is_refused_before_anybody_approves(world):
+    with world.database.write() as session:
+        session.execute(update(TermsVersion).values(code="no/path"))
+    assert "公開サイトを作れない" in world.refusal(world.form())
 
 
 def test_short_notice_with_a_reason_is_allowed_shown_and_kept(world):
