@@ -15,7 +15,7 @@ from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
 from tasks.reporting import attempt, begin
 from tasks.scheduling import ScheduleReport
-from tasks.staff import ReceivedBy, Refused
+from tasks.staff import ReceivedBy, Reference, Refused
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.staff_session import NextBooking
 from tasks.summary import Summary
@@ -31,7 +31,7 @@ _TITLE = "次回の予約"
     persist_result=False,
 )
 async def book_in_session(
-    reference: str,
+    reference: Reference,
     start: datetime,
     received_by: ReceivedBy,
     counsellor: str | None = None,

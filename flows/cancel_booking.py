@@ -16,7 +16,7 @@ from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
 from tasks.reporting import attempt, begin
 from tasks.scheduling import ScheduleReport
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_bookings import Cancellation
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
@@ -32,7 +32,7 @@ _TITLE = "予約の取消し"
     persist_result=False,
 )
 async def cancel_booking(
-    reference: str,
+    reference: Reference,
     received_by: ReceivedBy,
     reason: Annotated[CancelReason, by_code(CANCEL_REASONS)],
     received_at: datetime | None = None,

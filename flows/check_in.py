@@ -14,7 +14,7 @@ from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.reporting import attempt, begin
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_attendance import CheckIn
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
@@ -30,7 +30,7 @@ _TITLE = "来談の記録"
     persist_result=False,
 )
 async def check_in(
-    reference: str,
+    reference: Reference,
     who: Annotated[Seen, by_code(SEEN)],
     received_by: ReceivedBy,
     seen_at: datetime | None = None,

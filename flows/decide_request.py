@@ -16,7 +16,7 @@ from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
 from tasks.reporting import attempt, begin
 from tasks.scheduling import ScheduleReport
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.staff_requests import Ruling
 from tasks.summary import Summary
@@ -32,7 +32,7 @@ _TITLE = "申込みの判断"
     persist_result=False,
 )
 async def decide_request(  # noqa: PLR0917 — the fields of the form, by name
-    reference: str,
+    reference: Reference,
     decision: Annotated[Decision, by_code(DECISIONS)],
     received_by: ReceivedBy,
     reason: Annotated[DecideReason, by_code(DECIDE_REASONS)],

@@ -14,7 +14,7 @@ from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.reporting import attempt, begin
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_attendance import Contact
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
@@ -30,7 +30,7 @@ _TITLE = "連絡の記録"
     persist_result=False,
 )
 async def record_contact(
-    reference: str,
+    reference: Reference,
     channel: Annotated[Channel, by_code(CHANNELS)],
     about: Annotated[About, by_code(ABOUTS)],
     received_by: ReceivedBy,

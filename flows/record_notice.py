@@ -13,7 +13,7 @@ from madoguchi.domain.notice_proof import HOWS, PURPOSES, How, Purpose
 from tasks import notice_steps
 from tasks.notice_forms import Told
 from tasks.reporting import begin
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
 
@@ -28,7 +28,7 @@ _TITLE = "お知らせした記録"
     persist_result=False,
 )
 async def record_notice(  # noqa: PLR0917 — the fields of the form, by name
-    reference: str,
+    reference: Reference,
     code: str,
     how: Annotated[How, by_code(HOWS)],
     received_by: ReceivedBy,

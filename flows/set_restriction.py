@@ -20,7 +20,7 @@ from madoguchi.domain.staff import (
 from tasks import staff_steps
 from tasks.reporting import begin
 from tasks.restrictions import Decided, Document
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
 
@@ -35,7 +35,7 @@ _TITLE = "利用の制限"
     persist_result=False,
 )
 async def set_restriction(  # noqa: PLR0917 — the fields of the form, by name
-    reference: str,
+    reference: Reference,
     action: Annotated[Restricting, by_code(RESTRICTING)],
     reason: Annotated[RestrictionReason, by_code(RESTRICTION_REASONS)],
     received_by: ReceivedBy,

@@ -14,7 +14,7 @@ from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.reporting import attempt, begin
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_attendance import Settlement
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
@@ -30,7 +30,7 @@ _TITLE = "出欠の決定"
     persist_result=False,
 )
 async def settle_attendance(
-    reference: str,
+    reference: Reference,
     verdict: Annotated[Attendance, by_code(ATTENDANCES)],
     reason: Annotated[AttendanceReason, by_code(ATTENDANCE_REASONS)],
     received_by: ReceivedBy,

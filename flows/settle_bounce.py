@@ -13,7 +13,7 @@ from madoguchi.domain.notice_proof import HANDLED, Handled
 from tasks import notice_steps
 from tasks.notice_forms import Settled
 from tasks.reporting import begin
-from tasks.staff import ReceivedBy, Refused, by_code
+from tasks.staff import Matter, ReceivedBy, Refused, by_code
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
 
@@ -28,7 +28,7 @@ _TITLE = "戻ってきたメールへの対応"
     persist_result=False,
 )
 async def settle_bounce(
-    reference: str,
+    reference: Matter,
     outcome: Annotated[Handled, by_code(HANDLED)],
     received_by: ReceivedBy,
     as_of: datetime | None = None,

@@ -28,6 +28,12 @@ ReceivedBy = Annotated[
 ]
 """Who took the call: staff number or family name. The pattern is in the form's schema, so the form says it itself."""
 
+_TYPED = r"[ 　]*[A-Za-zＡ-Ｚａ-ｚ][ 　\-‐‑‒–—―−─ーｰ－]*([0-9A-Za-z０-９Ａ-Ｚａ-ｚ][ 　]*){6}"
+Reference = Annotated[str, Field(max_length=20, pattern=rf"^{_TYPED}$")]
+"""A reference however it is typed. The pattern keeps what is no reference at all out of Prefect: names, numbers."""
+Matter = Annotated[str, Field(max_length=20, pattern=rf"^({_TYPED}|(policy|unclear)-[0-9]{{8}})$")]
+"""A reference, or what a day's questions to staff are called in the list of what waits."""
+
 CALL_THEM = "メールを送れない方です。お電話でお知らせください（職員の確認待ちの一覧に入れました）。"
 _TELEPHONE_LIKE = re.compile(r"(?:\d-?){9,}")
 
