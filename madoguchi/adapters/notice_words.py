@@ -14,7 +14,8 @@ from madoguchi.domain.office import JST
 from madoguchi.domain.terms_comparison_text import wrap
 
 _LABEL: Final = re.compile(
-    r"[●※・【〇○]|（略）|[（(]?[0-9０-９]{1,2}[）)．.]?[ 　]|[（(][0-9０-９ア-ン]{1,2}[）)]|[①-⑳]|[ア-ン][ 　]|第[0-9０-９]+条"
+    r"[●※・【〇○]|（略）|[（(]?[0-9０-９]{1,2}[）)．.]?[ 　]|[（(][0-9０-９ア-ン]{1,2}[）)]|[①-⑳]|[ア-ン][ 　]"
+    r"|第[0-9０-９]+条"
 )
 _PAUSED: Final = frozenset("。．」）)")
 _SIGNS: Final = re.compile("変わるところを(.) (.)で")
