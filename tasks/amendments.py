@@ -116,6 +116,7 @@ def propose(services: Services, run: Run, form: Announcement) -> Proposed:
         standing = store.amendment_by_code(session, services.office.code, code)
         versions = store.service_versions(session, services.office.code, SERVICE_TERMS)
         base = _base(versions, effective_at, standing)
+        unpublished = store.unpublished_codes(session, services.office.code)
         old = words(session, [base])[base.sha256]
     comparison = compare(old, new)
     proposal = Proposal(
@@ -135,6 +136,7 @@ def propose(services: Services, run: Run, form: Announcement) -> Proposed:
         _require_unfinished(services, standing, proposal)
         return Proposed(proposal, content, text, old, new, comparison, resumes=True)
     _refuse(rules.why_not_timed(effective_at, at))
+    _refuse(rules.why_not_after(unpublished))
     _refuse(rules.why_not_changed(old, new, comparison))
     _require_allowed(services, proposal, old, new, [_known(version) for version in versions], at)
     # A law that was renumbered since is named to the approver; the terms say what they say.
@@ -156,6 +158,7 @@ def approve(services: Services, run: Run, form: Announcement, proposed: Proposed
             known = [_known(version) for version in versions]
             _refuse(rules.why_not_timed(proposal.effective_at, act.happened_at))
             _refuse(rules.why_not_new(proposal.code, proposal.new_sha256, proposal.effective_at, known))
+            _refuse(rules.why_not_after(store.unpublished_codes(session, act.office)))
             base = _base(versions, proposal.effective_at, None)
             if (base.code, base.sha256) != (proposal.old_code, proposal.old_sha256):
                 raise Refused(rules.CHANGED_SINCE)

@@ -92,12 +92,15 @@ def publish_site(services: Services, run: Run, publishing: Mapping[str, datetime
 
     Refused when no folder is set for the site or the folder cannot be used.
     """
-    with services.database.read() as session:
-        content = site_content(services, session, run.at(services.clock()), publishing)
-    try:
-        return build_site(site_folder(services), content, services.templates_dir)
-    except SiteFolderError as error:
-        raise Refused(f"公開サイトのフォルダーを使えません: {error}") from None
+    folder = site_folder(services)
+    # Read and built as one: a slower build must not bring back what the record said before a faster one.
+    with services.database.exclusive("site"):
+        with services.database.read() as session:
+            content = site_content(services, session, run.at(services.clock()), publishing)
+        try:
+            return build_site(folder, content, services.templates_dir)
+        except SiteFolderError as error:
+            raise Refused(f"公開サイトのフォルダーを使えません: {error}") from None
 
 
 def require_site(services: Services, at: datetime) -> None:

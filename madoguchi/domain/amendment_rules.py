@@ -134,6 +134,19 @@ def why_not_new(code: str, new_sha256: str, effective_at: datetime, known: Seque
     return None
 
 
+def why_not_after(unpublished: Sequence[str]) -> str | None:
+    """Return why nothing can be announced yet: what it would change was approved, and may never hold.
+
+    `unpublished`: codes of approved amendments that are not public.
+    """
+    if not unpublished:
+        return None
+    return (
+        f"{'、'.join(unpublished)} の変更が、承認されたまま公表されていません。"
+        "その変更を同じ内容でもう一度実行して公表するか、取り下げてから（withdraw-amendment）、行ってください。"
+    )
+
+
 def base_version(known: Sequence[KnownVersion], effective_at: datetime) -> KnownVersion | None:
     """Return the version that will be in force just before `effective_at`: announced ones count, withdrawn do not."""
     earlier = [version for version in known if not version.withdrawn and version.effective_at < effective_at]

@@ -194,7 +194,8 @@ def last_day_before(moment: datetime) -> str:
 
 def checked_code(kind: str, code: str) -> str:
     """Return a code that is safe as a part of an address and a file name; SiteContentError otherwise."""
-    if not _CODE.fullmatch(code) or ".." in code or code.endswith("."):
+    # Beside the folders of versions lies their list, index.html.
+    if not _CODE.fullmatch(code) or ".." in code or code.endswith(".") or code.casefold() == "index.html":
         raise SiteContentError(
             f"{kind} {code!r}: a code is part of an address; use up to 64 letters, digits, '-', '_' and single dots, "
             "such as 2026-10-01"

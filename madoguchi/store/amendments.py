@@ -122,6 +122,14 @@ def amendments_of(session: Session, office: str) -> list[Amendment]:
     )
 
 
+def unpublished_codes(session: Session, office: str) -> list[str]:
+    """Return the codes of amendments that somebody approved and that never became public, nor were taken back."""
+    query = select(Amendment.code).where(
+        Amendment.office == office, Amendment.status == AmendmentStatus.APPROVED.value, Amendment.published_at.is_(None)
+    )
+    return list(session.scalars(query.order_by(Amendment.effective_at)))
+
+
 def amendment_by_code(session: Session, office: str, code: str, *, lock: bool = False) -> Amendment | None:
     """Return the amendment that brings the version `code`; with `lock` held until the transaction ends."""
     query = select(Amendment).where(Amendment.office == office, Amendment.code == code)

@@ -155,7 +155,7 @@ def test_a_code_can_be_part_of_an_address(code):
     assert rules.why_not_coded(code) is None
 
 
-@pytest.mark.parametrize("code", ["", "../x", "a/b", "第二版", "a b", "a:b", "x" * 41, "a..b"])
+@pytest.mark.parametrize("code", ["", "../x", "a/b", "第二版", "a b", "a:b", "x" * 41, "a..b", "Index.html"])
 def test_anything_else_is_no_code(code):
     assert "code" in rules.why_not_coded(code)
 

@@ -1,6 +1,7 @@
 """Proposing, approving, publishing and taking back an amendment, on both databases."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
@@ -8,7 +9,8 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy import update
 
-from madoguchi.domain.amendment import NoticeContent
+from madoguchi.domain.amendment import AmendmentStatus, NoticeContent
+from madoguchi.store.amendments import amendment_by_code, move_amendment
 from madoguchi.store.models import Amendment, Audit, TermsText, TermsVersion
 from tasks import amendments, publishing
 from tasks.publishing import PublishedTooLate, publish_amendment, site_content
@@ -152,6 +154,20 @@ def test_a_second_amendment_changes_the_one_that_is_announced_already(world):
     assert [v.code for v in world.versions()] == ["2025-04-01", CODE, "2026-11-01"]
 
 
+def test_nothing_is_announced_while_what_it_would_change_may_never_hold(world):
+    second = world.form(amended(new="利用料は、一切かかりません。"), effective_date=date(2026, 11, 1))
+    ahead = world.propose(second)
+    world.approve()
+    assert f"{CODE} の変更が、承認されたまま公表されていません" in world.refusal(
+        world.form(amended(new="利用料は、一切かかりません。"), effective_date=date(2026, 11, 1))
+    )
+    with pytest.raises(Refused):
+        amendments.approve(world.services, world.run(), second, ahead)
+    assert len(world.versions()) == 2
+    world.publish()
+    world.approve(world.form(amended(new="利用料は、一切かかりません。"), effective_date=date(2026, 11, 1)))
+
+
 def test_nothing_is_announced_before_what_was_announced_already(world):
     world.announce()
     form = world.form(amended(new="利用料は無料です。"), effective_date=date(2026, 9, 29))
@@ -179,7 +195,7 @@ def test_an_approval_for_a_base_that_changed_meanwhile_is_refused(world):
     early = world.form(amended(new="利用料は無料です。"), effective_date=date(2026, 9, 29))
     late = world.form(code="late", effective_date=date(2026, 11, 1))
     proposed = world.propose(late)
-    world.approve(world.form(amended(new="利用料は無料です。"), effective_date=date(2026, 9, 29)))
+    world.publish(world.approve(world.form(amended(new="利用料は無料です。"), effective_date=date(2026, 9, 29))))
     with pytest.raises(Refused, match="変わりました"):
         amendments.approve(world.services, world.run(), late, proposed)
     assert early.effective_date == date(2026, 9, 29)
@@ -237,6 +253,20 @@ def test_published_means_on_the_site_and_the_record_names_the_instant(world):
     world.clock.forward(hours=1)
     assert world.publish().published_at == AS_OF
     assert world.publish().again
+
+
+def test_a_build_never_brings_back_what_the_record_said_before_another(world):
+    code = world.approve()
+    with ThreadPoolExecutor(1) as threads:
+        with world.database.exclusive("site"):
+            midnight = threads.submit(publishing.publish_site, world.services, world.run())
+            # Whoever reads now reads what is about to change.
+            time.sleep(0.3)
+            with world.database.write() as session:
+                amendment = amendment_by_code(session, world.world.office.code, code)
+                move_amendment(session, world.run().act(world.services), amendment, AmendmentStatus.PUBLISHED)
+        midnight.result(timeout=30)
+    assert world.page(f"amendments/{code}") is not None
 
 
 def test_what_is_only_approved_is_on_no_page(world):
