@@ -155,7 +155,9 @@ class _Taking:
         kind = kind_of(said)
         # Ours, but about somebody else: a forward, or made up. Whatever it is, it says nothing about our address.
         kept_kind = BounceKind.UNKNOWN if message is not None and not mine and kind is not BounceKind.TOLD else kind
-        address = self._recipient(message) if message is not None and mine else said.recipient or said.original
+        # Nobody's address stands beside a message that went to somebody else: it would count against that person.
+        address = "" if message is not None else said.recipient or said.original
+        address = self._recipient(message) if mine else address
         index = store.address_index(self.services.vault, address) if address else None
         arrived = self._arrived(mail)
         bounce = store.add_bounce(

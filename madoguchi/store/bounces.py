@@ -11,7 +11,7 @@ from sqlalchemy import Row, distinct, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from madoguchi.domain.bounce import BounceKind, Notified, normalised_address
+from madoguchi.domain.bounce import CAME_BACK, BounceKind, Notified, normalised_address
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS
 from madoguchi.domain.message import MessageStatus
 from madoguchi.store.audit import Act, audit_row, write_audit
@@ -119,7 +119,10 @@ def add_bounce(session: Session, act: Act, new: NewBounce) -> str | None:
 
 
 def soft_bounces(session: Session, office: str, index: bytes, since: datetime) -> int:
-    """Count the messages to an address that came back softly since an instant; those of one message count once."""
+    """Count the messages to an address that came back softly since an instant; those of one message count once.
+
+    One that is merely delayed has not come back: it arrives yet, or comes back with a notification of its own.
+    """
     return (
         session.scalar(
             select(func.count(distinct(Bounce.message_id))).where(
@@ -127,6 +130,7 @@ def soft_bounces(session: Session, office: str, index: bytes, since: datetime) -
                 Bounce.address_index == index,
                 Bounce.message_id.is_not(None),
                 Bounce.kind.in_([BounceKind.SOFT.value, BounceKind.UNKNOWN.value]),
+                Bounce.action.in_(CAME_BACK),
                 Bounce.arrived_at >= since,
             )
         )

@@ -151,7 +151,22 @@ def test_the_fifth_message_that_comes_back_softly_within_thirty_days_counts_as_h
         world.bounce(message, "postfix_delayed.eml")
     assert world.blocks() == [], "eight notifications, but four messages"
     world.bounce(messages[4], "postfix_delayed.eml")
+    assert world.blocks() == [], "the fifth may still arrive"
+    world.bounce(messages[4], "postfix_mailbox_full.eml")
     assert world.blocks() == ["BOUNCED_SOFT_REPEATED"]
+
+
+def test_delays_alone_block_nobody(world):
+    for number in range(1, 8):
+        world.bounce(world.sent(number, "mihon1@example.com"), "postfix_delayed.eml")
+    assert (world.blocks(), world.tasks()) == ([], [])
+
+
+def test_what_names_another_address_beside_our_message_never_counts_against_that_address(world):
+    for number in range(1, 6):
+        world.bounce(world.sent(number, "mihon1@example.com"), "postfix_mailbox_full.eml", address="mihon2@example.com")
+    world.bounce(world.sent(6, "mihon2@example.com"), "postfix_mailbox_full.eml", address="mihon2@example.com")
+    assert world.blocks() == []
 
 
 def test_soft_ones_of_last_month_do_not_count(world):
