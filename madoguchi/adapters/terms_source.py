@@ -6,6 +6,7 @@ import codecs
 import io
 import logging
 import re
+import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -81,13 +82,16 @@ def read_terms_source(path: Path) -> str:
     its first bytes decide, not its name. TermsSourceError says what is wrong and what to do. Reads the file only.
     """
     try:
-        size = path.stat().st_size
-        if size > LARGEST_PDF:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            # A pipe or a device would never end.
+            raise TermsSourceError("UNREADABLE", path.name)
+        if facts.st_size > LARGEST_PDF:
             raise TermsSourceError("TOO_LARGE", path.name)
         content = path.read_bytes()
     except FileNotFoundError:
         raise TermsSourceError("MISSING", path.name) from None
-    except OSError:
+    except (OSError, ValueError):
         raise TermsSourceError("UNREADABLE", path.name) from None
     if not content.strip():
         raise TermsSourceError("EMPTY", path.name)

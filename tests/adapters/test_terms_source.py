@@ -1,5 +1,7 @@
 import codecs
+import os
 import zlib
+from pathlib import Path
 
 import pytest
 from pypdf import PdfReader, PdfWriter
@@ -147,3 +149,16 @@ def test_an_encrypted_pdf_is_refused_and_a_missing_file_too(tmp_path):
     with pytest.raises(TermsSourceError) as missing:
         read_terms_source(tmp_path / "nowhere.txt")
     assert (locked.value.code, missing.value.code) == ("PDF_ENCRYPTED", "MISSING")
+
+
+def test_a_pipe_is_no_file_of_terms_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "terms.txt")
+    with pytest.raises(TermsSourceError) as refused:
+        read_terms_source(tmp_path / "terms.txt")
+    assert refused.value.code == "UNREADABLE"
+
+
+def test_a_path_that_no_system_takes_is_refused_like_any_other():
+    with pytest.raises(TermsSourceError) as refused:
+        read_terms_source(Path("terms\0.txt"))
+    assert refused.value.code == "UNREADABLE"
