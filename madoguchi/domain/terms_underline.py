@@ -8,6 +8,7 @@ single kanji; kanji edits are widened to words of two, and edits that a crumb of
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
@@ -39,6 +40,8 @@ _BEGINNINGS: Final = "本当各全同再未新旧毎約第満"
 _CLOSERS: Final = "、。，．,.）)」』】"
 _CRUMB: Final = 3
 _TOO_LITTLE: Final = 0.3
+_MOST_PAIRS: Final = 400_000
+"""So many pairs of equal tokens: real sentences have some thousands; from here on difflib takes seconds or minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,20 @@ def underline(old: str, new: str) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
 
 
 def _edits(olds: list[str], news: list[str]) -> list[_Edit]:
-    matcher = SequenceMatcher(None, list(map(folded, olds)), list(map(folded, news)), autojunk=False)
+    before, after = list(map(folded, olds)), list(map(folded, news))
+    counts = Counter(after)
+    if sum(counts[token] * count for token, count in Counter(before).items()) > _MOST_PAIRS:
+        return [_middle(before, after)]
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
     return [_Edit(*span) for tag, *span in matcher.get_opcodes() if tag != "equal"]
+
+
+def _middle(olds: list[str], news: list[str]) -> _Edit:
+    """Return all that stands between the equal beginning and the equal end as one edit."""
+    shorter = min(len(olds), len(news))
+    start = next((at for at in range(shorter) if olds[at] != news[at]), shorter)
+    end = next((at for at in range(shorter - start) if olds[-1 - at] != news[-1 - at]), shorter - start)
+    return _Edit(start, len(olds) - end, start, len(news) - end)
 
 
 def _slid(edit: _Edit, olds: list[str], news: list[str]) -> _Edit:

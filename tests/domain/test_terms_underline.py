@@ -1,5 +1,6 @@
 """Which characters are underlined."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -60,3 +61,12 @@ def test_the_runs_are_the_texts_and_unmarked_is_what_both_have(old, new):
     same = ["".join(folded(run.text) for run in runs if not run.is_changed) for runs in (olds, news)]
     assert same[0] == same[1]
     assert any(run.is_changed for run in (*olds, *news)) == (folded(old) != folded(new))
+
+
+def test_a_monotonous_text_of_any_length_is_compared_in_no_time():
+    old, new = "初め。" + "甲乙丙丁です。" * 3000 + "終わり。", "初め。" + "甲丙乙丁だ。" * 3000 + "終わり。"
+    started = time.perf_counter()
+    before, after = underline(old, new)
+    assert time.perf_counter() - started < 2
+    assert ("".join(run.text for run in before), "".join(run.text for run in after)) == (old, new)
+    assert (before[0].is_changed, after[0].is_changed) in {(False, False), (True, True)}
