@@ -106,7 +106,9 @@ def _best_end(atoms: list[str], start: int, limit: int) -> int:
 
 
 def _may_break(atoms: list[str], at: int) -> bool:
-    before, after = atoms[at - 1][-1], atoms[at][0]
+    before = atoms[at - 1][-1]
+    # Blanks at the beginning of a line go: what stands behind them would be the first.
+    after = next((atom.lstrip(" ")[0] for atom in atoms[at:] if atom.strip(" ")), " ")
     if after in _NEVER_FIRST or before in _NEVER_LAST:
         return False
     return not (after in _COUNTERS and (before.isdecimal() or before in _SIGN_ENDS))

@@ -61,10 +61,10 @@ def test_a_calendar_has_a_method_and_nothing_else_has():
         assert rule.has_calendar == (rule.calendar_method is not None), kind
 
 
-def test_only_a_reminder_is_merely_missed_when_its_time_is_over():
-    """Whoever was to be told something else is telephoned."""
+def test_only_a_reminder_and_a_notice_are_merely_missed_when_their_time_is_over():
+    """Whoever was to be told something else is telephoned; of a notice the proof says who has to be told otherwise."""
     missed = {kind for kind, rule in KINDS.items() if rule.too_late == MessageStatus.MISSED}
-    assert missed == {MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR}
+    assert missed == {MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR, MailKind.TERMS_AMENDED}
     for rule in KINDS.values():
         assert rule.too_late in ALLOWED[MessageStatus.QUEUED] & ALLOWED[MessageStatus.RETRYING]
 
@@ -172,6 +172,7 @@ def test_no_mail_can_say_more_of_a_person_than_a_name_and_the_way_into_the_meeti
     of_the_matter = {
         "start", "duration", "reference", "revision", "companion", "online_registrant", "missing", "wished", "why",
         "offers", "answer_by", "telephone_opens", "previous_start", "received_at", "by_office", "verdict",
+        "content",  # of a notice to everybody: the same for all
     }  # fmt: skip
     of_the_person = {"recipient_name", "meeting_id", "passcode", "join_url"}
     for context in CONTEXTS.values():
