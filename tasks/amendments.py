@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -36,6 +36,7 @@ from tasks.staff import Refused, staff_run
 from tasks.wiring import Run, Services
 
 AMENDMENT_WITHDRAWN: Final = "AMENDMENT_WITHDRAWN"
+_PRESENT: Final = timedelta(minutes=1)
 Ground: TypeAlias = Literal["13(1)", "13(2)"]
 GROUNDS: Final = {words: ground.value for ground, words in GROUND_WORDS.items()}
 
@@ -108,6 +109,7 @@ def propose(services: Services, run: Run, form: Announcement) -> Proposed:
     letter and is not finished is not refused: it `resumes`.
     """
     by = staff_run(run, form.approver)
+    _require_present(services, run)
     site_folder(services)
     code, reason, summary, short = _checked_words(form)
     effective_at = rules.effective_at_of(form.effective_date)
@@ -176,6 +178,7 @@ def propose_withdrawal(services: Services, run: Run, form: TakingBack) -> Propos
     """
     by, reason = staff_run(run, form.approver), rules.public_words(form.reason)
     _refuse(rules.why_not_worded(reason, "", ""))
+    _require_present(services, run)
     with services.database.read() as session:
         amendment = store.amendment_by_code(session, services.office.code, form.code.strip())
         if amendment is None:
@@ -212,6 +215,12 @@ def withdraw(services: Services, run: Run, form: TakingBack, proposed: ProposedW
 
 
 # --- what stands against it
+
+
+def _require_present(services: Services, run: Run) -> None:
+    """Refuse a business time that is not now, in life: an instant of the past would let a change hold unpublished."""
+    if services.is_live and abs(run.as_of - run.started_at) > _PRESENT:
+        raise Refused("as_of は空のままにしてください。規約の公表と取下げは、実際の日時で記録します（民法548条の4）。")
 
 
 def _checked_words(form: Announcement) -> tuple[str, str, str, str]:

@@ -72,6 +72,8 @@ class Services:
     site_dir: Path | None = None
     """Where the public site of the terms is built; None: nowhere, nothing can be announced."""
     templates_dir: Path = ROOT / "templates"
+    is_live: bool = False
+    """Whether real people get what is done here; False in the sandbox and in tests."""
     stage: Callable[[], datetime | None] = lambda: None
     """In the sandbox: the business time at which the stand-ins live. In life, and when nobody plays: None."""
 
@@ -162,6 +164,7 @@ def build_services(settings: Settings) -> Services:
         spool=settings.var_dir / "webhooks",
         site_dir=settings.resolved_site_dir,
         bounces=_bounces(settings),
+        is_live=not settings.is_sandbox,
         stage=stand_ins.clock,
         join_hosts=join_hosts,
     )

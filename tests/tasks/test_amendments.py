@@ -13,8 +13,10 @@ from madoguchi.domain.amendment import AmendmentStatus, NoticeContent
 from madoguchi.store.amendments import amendment_by_code, move_amendment
 from madoguchi.store.models import Amendment, Audit, TermsText, TermsVersion
 from tasks import amendments, publishing
+from tasks.amendments import TakingBack
 from tasks.publishing import PublishedTooLate, publish_amendment, site_content
 from tasks.staff import Refused
+from tasks.wiring import Run
 from tests.tasks.amendment_world import CODE, SAMPLE, TermsWorld, amended
 from tests.world import AS_OF, jst
 
@@ -112,6 +114,20 @@ def test_short_notice_with_a_reason_is_allowed_shown_and_kept(world):
 
 
 # --- proposing and approving
+
+
+@pytest.mark.parametrize("days", [-90, 90])
+def test_in_life_an_amendment_is_announced_and_taken_back_at_its_real_time_only(world, days):
+    world.publish(world.approve())
+    world.world.services = replace(world.services, is_live=True)
+    run = Run("announce-amendment", AS_OF + timedelta(days=days), AS_OF)
+    form = world.form(amended(new="利用料は、一切かかりません。"), effective_date=date(2027, 3, 1))
+    with pytest.raises(Refused, match="as_of"):
+        amendments.propose(world.services, run, form)
+    with pytest.raises(Refused, match="as_of"):
+        amendments.propose_withdrawal(world.services, run, TakingBack(CODE, "見直すため", "松戸"))
+    assert world.propose(form).code == "2027-03-01"
+    assert world.take_back() == CODE
 
 
 def test_a_proposal_leaves_nothing_in_the_record(world):
