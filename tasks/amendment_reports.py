@@ -25,6 +25,7 @@ from tasks.announcing import (
     ADDRESS_BOUNCED,
     ADDRESS_UNUSABLE,
     NO_ADDRESS,
+    UNREADABLE,
     Queued,
     Reach,
     reach_of_announcement,
@@ -45,6 +46,7 @@ _REASONS_JA: Final[Mapping[str, str]] = {
     NO_ADDRESS: "メールアドレスがない",
     ADDRESS_UNUSABLE: "メールアドレスが確かでない",
     ADDRESS_BOUNCED: "前にメールが戻ってきた",
+    UNREADABLE: "申込みの記録が壊れている",
 }
 _WAITING: Final = "waiting"
 _LISTED_LANES: Final = 10
@@ -222,11 +224,13 @@ def _facts(rows: list[tuple[str, str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "｜").replace("\n", " ")
+    # Words of a file or a form: no markup of theirs may load anything into the approver's browser.
+    plain = text.replace("&", "&amp;").replace("<", "&lt;").replace("[", "&#91;")
+    return plain.replace("|", "｜").replace("\n", " ")
 
 
 def _warnings(warnings: list[str]) -> str:
-    return "## 確かめてください\n\n" + "\n".join(f"- ⚠ {said}" for said in warnings) if warnings else ""
+    return "## 確かめてください\n\n" + "\n".join(f"- ⚠ {_cell(said)}" for said in warnings) if warnings else ""
 
 
 def _mail(services: Services, kind: MailKind, context: AmendedContext) -> str:

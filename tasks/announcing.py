@@ -26,6 +26,7 @@ from madoguchi.store.audit import Act
 from madoguchi.store.bounces import address_index, blocked
 from madoguchi.store.models import Amendment
 from madoguchi.store.outbox import NewMessage, queue_messages
+from madoguchi.store.vault import VaultError
 from tasks.amendments import AMENDMENT_WITHDRAWN
 from tasks.proof import open_notice_task
 from tasks.settling import pin_templates
@@ -34,6 +35,7 @@ from tasks.wiring import Run, Services
 CHUNK: Final = 1000
 NO_ADDRESS, ADDRESS_UNUSABLE, ADDRESS_BOUNCED = "NO_ADDRESS", "ADDRESS_UNUSABLE", "ADDRESS_BOUNCED"
 TOO_LATE: Final = "TOO_LATE"
+UNREADABLE: Final = "APPLICATION_UNREADABLE"
 _KINDS: Final = {
     NoticePurpose.ANNOUNCED: MailKind.TERMS_AMENDED,
     NoticePurpose.WITHDRAWN: MailKind.TERMS_WITHDRAWN,
@@ -269,12 +271,17 @@ def _persons(services: Services, session: Session, ids: Sequence[str], stopped: 
         if row is None:
             yield Person(client, bookings.get(client, ""), "", "", NO_ADDRESS)
             continue
-        # Two values of many: the whole application with its times is not needed.
-        written: dict[str, Any] = services.vault.open_json(
-            row.sealed_values, f"booking_request.sealed_values.{row.id}"
-        )["application"]
-        address = written.get("email") or ""
         reference = bookings.get(client) or row.reference
+        try:
+            # Two values of many: the whole application with its times is not needed.
+            written: dict[str, Any] = services.vault.open_json(
+                row.sealed_values, f"booking_request.sealed_values.{row.id}"
+            )["application"]
+        except (VaultError, KeyError, TypeError, ValueError):
+            # One damaged row must not keep the notice from everybody after it.
+            yield Person(client, reference, "", "", UNREADABLE)
+            continue
+        address = written.get("email") or ""
         reason = _why_no_mail(services, address, row.flags, stopped)
         yield Person(client, reference, written.get("name") or "", address, reason)
 

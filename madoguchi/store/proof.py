@@ -23,7 +23,7 @@ from madoguchi.store.models import (
     NoticeSignOff,
     OutboxMessage,
 )
-from madoguchi.store.vault import Vault
+from madoguchi.store.vault import Vault, VaultError
 
 _AT_ONCE = 1000
 
@@ -159,7 +159,7 @@ def names_and_telephones(session: Session, vault: Vault, client_ids: Sequence[st
     """Return name and telephone of people, from the newest application of each; the caller leaves an audit row."""
     found: dict[str, tuple[str, str]] = {}
     for client in session.scalars(select(Client).where(Client.id.in_(list(client_ids)))):
-        personal = vault.open_json(client.sealed_personal, f"client.sealed_personal.{client.id}")
+        personal = _opened(vault, client.sealed_personal, f"client.sealed_personal.{client.id}")
         found[client.id] = (str(personal.get("name") or ""), "")
     requests = session.execute(
         select(BookingRequest.id, BookingRequest.client_id, BookingRequest.sealed_values)
@@ -167,8 +167,17 @@ def names_and_telephones(session: Session, vault: Vault, client_ids: Sequence[st
         .order_by(BookingRequest.recorded_at, BookingRequest.id)
     )
     for row in requests:
-        values = vault.open_json(row.sealed_values, f"booking_request.sealed_values.{row.id}")["application"]
+        values = _opened(vault, row.sealed_values, f"booking_request.sealed_values.{row.id}").get("application") or {}
         name, telephone = found[row.client_id]
         # The newest wins; an application that gives no number takes none away.
         found[row.client_id] = (str(values.get("name") or name), str(values.get("phone") or telephone))
     return found
+
+
+def _opened(vault: Vault, sealed: bytes, place: str) -> dict[str, Any]:
+    """Return what is sealed; nothing where it is damaged: the list of the others must not fail for it."""
+    try:
+        opened: dict[str, Any] = vault.open_json(sealed, place)
+    except (VaultError, ValueError):
+        return {}
+    return opened

@@ -13,6 +13,7 @@ from madoguchi.domain.amendment import AmendmentStatus, NoticeContent
 from madoguchi.store.amendments import amendment_by_code, move_amendment
 from madoguchi.store.models import Amendment, Audit, TermsText, TermsVersion
 from tasks import amendments, publishing
+from tasks.amendment_reports import announcement_preview
 from tasks.amendments import TakingBack
 from tasks.publishing import PublishedTooLate, publish_amendment, site_content
 from tasks.staff import Refused
@@ -128,6 +129,14 @@ def test_in_life_an_amendment_is_announced_and_taken_back_at_its_real_time_only(
         amendments.propose_withdrawal(world.services, run, TakingBack(CODE, "見直すため", "松戸"))
     assert world.propose(form).code == "2027-03-01"
     assert world.take_back() == CODE
+
+
+def test_nothing_in_the_preview_is_markup_but_our_own(world):
+    form = world.form(reason="<img src=//x.example> ![x](//x.example) & 理由 | なし")
+    shown = announcement_preview(world.services, world.run(), world.propose(form))
+    for text in (shown.page, shown.markdown.partition("## 新旧対照表")[0]):
+        assert "&lt;img src=//x.example> !&#91;x](//x.example) &amp; 理由 ｜ なし" in text
+        assert "<img" not in text
 
 
 def test_a_proposal_leaves_nothing_in_the_record(world):

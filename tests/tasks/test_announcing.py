@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from madoguchi.domain.application import Flag
 from madoguchi.store.bounces import address_index
-from madoguchi.store.models import BlockedAddress, Notice, OutboxMessage
+from madoguchi.store.models import BlockedAddress, BookingRequest, Notice, OutboxMessage
+from madoguchi.store.proof import names_and_telephones
 from tasks import announcing
 from tasks.announcing import Reach, reach_of_announcement, reach_of_withdrawal
 from tests.tasks.amendment_world import CODE, WITHDRAWN, TermsWorld
@@ -246,3 +248,19 @@ def test_the_name_and_the_address_stay_out_of_what_a_person_prints():
     person = announcing.Person("c", "M-7K2Q9F", "架空 七海", "nanami@example.jp")
     assert "架空" not in repr(person)
     assert "nanami" not in repr(person)
+
+
+def test_one_damaged_application_keeps_the_notice_from_nobody_else(world):
+    damaged, *others = [world.waits() for _ in range(4)]
+    with world.database.write() as session:
+        session.execute(
+            update(BookingRequest).where(BookingRequest.reference == damaged).values(sealed_values=b"damaged")
+        )
+    assert reach_of_announcement(world.services, world.run()).by_reason == {"APPLICATION_UNREADABLE": 1}
+    world.announce()
+    notices = world.notices()
+    assert notices.pop(damaged) == ("other", "APPLICATION_UNREADABLE")
+    assert notices == dict.fromkeys(others, ("mail", None))
+    with world.database.read() as session:
+        named = names_and_telephones(session, world.services.vault, [world.client(damaged), world.client(others[0])])
+    assert len(named) == 2
