@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -127,6 +128,8 @@ def office(tmp_path, sqlite_template, prefect_url):  # noqa: F811 — the fixtur
             EventsWorker.drain_all(timeout=5)
     api.http.close()
     database.close()
+    # Here, where it is allowed for: not in the next file that this worker runs.
+    gc.collect()
 
 
 @pytest.mark.parametrize("flow", [announce_amendment, withdraw_amendment], ids=lambda flow: flow.name)
