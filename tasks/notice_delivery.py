@@ -17,14 +17,16 @@ from madoguchi.domain.amendment_rules import rate_of
 from madoguchi.domain.message import MessageStatus
 from madoguchi.store import notice_lanes as lanes_store
 from madoguchi.store import outbox as store
-from tasks.delivery import BATCH, BUILT_AHEAD, recover
+from tasks.delivery import BUILT_AHEAD, recover
 from tasks.mail_building import Mail, MailBuilder, NotSent
 from tasks.proof import refresh_notice_tasks
 from tasks.sending import DeliveryReport, Sender
 from tasks.wiring import Run, Services
 
+BATCH = 500
 _AT_ONCE: Final = 2
 """Marked in one transaction on a connection: so many a connection may be in doubt after a crash."""
+_SMALL_BATCH: Final = 32
 _LISTED: Final = 100
 _CLAIMED_SECONDS: Final = 20.0
 """So much work a runner claims in a lane: well within the lease, and soon free again if it is stopped."""
@@ -117,7 +119,7 @@ def deliver_notices(
     paces = paces or Paces(lambda lane: rate_of(lane, policy))
     ends_at = None if seconds is None else paces.monotonic() + seconds
     shared = _Shared(services, run, paces, amendment_id, ends_at)
-    total = sum(shared.waiting().values())
+    shared.total = total = sum(shared.waiting().values())
     workers = [_Worker(shared, number) for number in range(policy.connections if total else 0)]
     _await(workers, shared, lambda: progress and progress(min(total, sum(each.settled for each in workers)), total))
     if total or report.counts:
@@ -174,6 +176,8 @@ class _Shared:
     amendment_id: str | None
     ends_at: float | None
     """By `paces`; None: at the end, and lanes at which another runner is are waited for."""
+    total: int = 0
+    """So many waited at the beginning."""
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -194,7 +198,9 @@ class _Shared:
     def claim(self, lane: str, owner: str, builder: MailBuilder) -> list[Any] | _Lane:
         """Claim some seconds' worth of a lane."""
         services = self.services
-        share = self.paces.rate(lane) * _CLAIMED_SECONDS / services.office.terms.connections
+        connections = services.office.terms.connections
+        # Few notices are for all connections too.
+        share = min(self.paces.rate(lane) * _CLAIMED_SECONDS, max(_SMALL_BATCH, self.total / 4)) / connections
         now = services.clock()
         with services.database.write() as session:
             lanes_store.await_turn_to_claim(session)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import lru_cache
 from typing import Any, Final
 
 from madoguchi.domain import wording
@@ -61,6 +62,7 @@ def withdrawn(context: WithdrawnContext) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=16)  # the same for everybody; putting long lines together again takes its time
 def blocks(text: str) -> tuple[Block, ...]:
     """Return a text of `terms_comparison_text` article by article, its lines put together again.
 
