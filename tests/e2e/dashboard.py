@@ -50,7 +50,8 @@ class Dashboard:
         """Deployments, the form's line, Run, Custom run."""
         page = self.page
         page.goto(f"{self.url}/deployments")
-        # The name of a flow may be the beginning of another one's.
+        # Ten stand on a page. The name of a flow may be the beginning of another one's.
+        page.get_by_placeholder("Search deployments").fill(flow)
         line = page.locator("tr").filter(has=page.get_by_text(flow, exact=True)).filter(has_text="by-hand").first
         line.get_by_role("link", name="by-hand").click()
         page.get_by_role("button", name="Run", exact=True).click()
@@ -69,11 +70,28 @@ class Dashboard:
         self.page.get_by_text(phrase, exact=True).last.click()
         expect(self.field(name)).to_contain_text(phrase)
 
+    def pick_day(self, name, months, day):
+        """Choose a day so many months ahead in the calendar of a field."""
+        self.field(name).locator("button").last.click()
+        for _ in range(months):
+            self.page.locator(".p-calendar-header__after button").click()
+        dates = self.page.locator(".p-calendar-date-picker__date--in-month")
+        dates.filter(has_text=re.compile(rf"^{day}$")).first.click()
+        self.page.get_by_role("button", name="Apply").click()
+
     def submit(self, wanted, says):
         """Send the form, go to its run, and wait for its end and for what it says."""
-        page = self.page
-        page.get_by_role("button", name="Submit").click()
+        self.send()
+        self.ends(wanted, says)
+
+    def send(self):
+        """Send the form and go to its run."""
+        self.page.get_by_role("button", name="Submit").click()
         self._view_run()
+
+    def ends(self, wanted, says):
+        """Wait for the end of the run that is shown, and for what it says."""
+        page = self.page
         badge = page.locator("[class*=state-badge]").filter(has_text=re.compile("Completed|Failed|Crashed")).first
         badge.wait_for()
         expect(badge).to_have_text(wanted)
