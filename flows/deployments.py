@@ -127,13 +127,13 @@ def list_deployments(office: Office) -> tuple[DeploymentEntry, ...]:
         ),
         DeploymentEntry(
             flow="publish-terms",
-            name="midnight",
+            name="hourly",
             entrypoint="flows/publish_terms.py:publish_terms",
             description=(
-                "毎日0時1分に自動で動きます。その日から効力が生じる規約があれば、公開サイトの「今の規約」を改めます。"
-                "変わったことがなければ、何もしません。"
+                "毎日0時1分と、受付時間中の毎時に自動で動きます。その日から効力が生じる規約があれば、公開サイトの"
+                "「今の規約」を改めます。公表のあとに申し込まれた方には、これからの変更のお知らせを用意します。"
             ),
-            crons=("1 0 * * *",),
+            crons=("1 0 * * *", *cron_every(60, office.reception)),
             tags=("office", "scheduled"),
         ),
         DeploymentEntry(

@@ -10,7 +10,15 @@ from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
 from tasks.reporting import attempt, begin, finish, run_name
-from tasks.site_steps import SiteBuilt, lacking_site, rebuild_site, site_report
+from tasks.site_steps import (
+    CarriedOn,
+    SiteBuilt,
+    carry_on,
+    lacking_amendments,
+    lacking_site,
+    rebuild_site,
+    site_report,
+)
 from tasks.summary import Summary
 
 
@@ -25,6 +33,7 @@ async def publish_terms(as_of: datetime | None = None) -> State[Any]:
     """利用規約の公開サイトを、今の規約に合わせて作り直します。
 
     公表した変更は、効力が生じる日の午前0時に「今の規約」になります。毎日その時刻のあとに自動で動きます。
+    これから効力が生じる変更があるときは、公表のあとに申し込まれた方へのお知らせも用意します。
     変わったことがなければ、何もしません。新しい変更を公表するときは announce-amendment を使ってください。
 
     Args:
@@ -32,6 +41,8 @@ async def publish_terms(as_of: datetime | None = None) -> State[Any]:
     """
     run = begin("publish-terms", as_of, flow_run.id)
     summary = Summary()
+    carried = attempt(summary, carry_on, CarriedOn(), run)
+    summary.lacking(lacking_amendments(carried))
     built = attempt(summary, rebuild_site, SiteBuilt(), run)
     summary.lacking(lacking_site(built))
-    return await finish(run, summary, site_report(summary, built))
+    return await finish(run, summary, site_report(summary, built, carried))
