@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from madoguchi.domain import amendment_rules as rules
-from madoguchi.domain.amendment import AmendedContext, NoticeContent, NoticePurpose, WithdrawnContext
+from madoguchi.domain.amendment import AmendedContext, AmendmentStatus, NoticeContent, NoticePurpose, WithdrawnContext
 from madoguchi.domain.message import MailKind, MessageStatus
 from madoguchi.domain.office import JST
 from madoguchi.domain.terms_publication import GROUND_SENTENCES
@@ -145,7 +145,7 @@ def announcement_preview(services: Services, run: Run, proposed: Proposed) -> Pr
     ]
     page = (
         f"# 利用規約の変更を公表しますか（{proposal.code}）\n\n"
-        f"{_facts(facts)}\n\n{_warnings(warnings)}\n\n"
+        f"{_fact_lines(facts)}\n\n{_warnings(warnings)}\n\n"
         "新旧対照表とメールの文は、この実行の Artifacts の announce-amendment-preview にあります。"
     )
     return Preview(proposed.digest, page, "\n\n".join(filter(None, parts)), reach.mails, reach.others)
@@ -174,7 +174,7 @@ def withdrawal_preview(services: Services, run: Run, proposed: ProposedWithdrawa
         f"確認した内容の番号: `{proposed.digest}`",
     ]
     page = (
-        f"# 利用規約の変更を取り下げますか（{proposed.code}）\n\n{_facts(facts)}\n\n{note}\n\n"
+        f"# 利用規約の変更を取り下げますか（{proposed.code}）\n\n{_fact_lines(facts)}\n\n{note}\n\n"
         "メールの文は、この実行の Artifacts の withdraw-amendment-preview にあります。"
     )
     return Preview(proposed.digest, page, "\n\n".join(parts), reach.mails, reach.others)
@@ -221,6 +221,11 @@ def _reach_facts(reach: Reach) -> list[tuple[str, str]]:
 def _facts(rows: list[tuple[str, str]]) -> str:
     lines = [f"| {name} | {_cell(said)} |" for name, said in rows]
     return "\n".join(["| 項目 | 内容 |", "|---|---|", *lines])
+
+
+def _fact_lines(rows: list[tuple[str, str]]) -> str:
+    """Return what stands above the approver's form: the window is narrow, and a table would be cut off there."""
+    return "\n".join(f"- **{name}**: {_cell(said)}" for name, said in rows)
 
 
 def _cell(text: str) -> str:
@@ -276,12 +281,16 @@ async def conclude(  # noqa: PLR0917 — all that a run came to
     summary.add(counts)
     left = _left(totals)
     said = _sentence(summary, code, totals, left)
-    complete = summary.is_complete and not left
+    overtaken = purpose == NoticePurpose.ANNOUNCED and amendment.status == AmendmentStatus.WITHDRAWN
+    if overtaken:
+        said = f"{code}: 途中で取り下げられました。{totals.sent}名に送り、残りは送りませんでした。"
+    complete = summary.is_complete and not left and not overtaken
     table = counts_table([(_COUNTS_JA[name], count) for name, count in counts.items()])
     parts = [f"# {title}（{code}）", said, table]
     if not summary.is_complete:
         parts.append("\n".join(f"- `{item['reference']}`: {item['reason']}" for item in summary.incomplete))
     incomplete = summary.incomplete + ([{"reference": code, "reason": "NOTICES_LEFT"}] if left else [])
+    incomplete += [{"reference": code, "reason": "WITHDRAWN_MEANWHILE"}] if overtaken else []
     _record_end(run, "completed" if complete else "failed", said, dict(summary.counts), incomplete)
     await acreate_markdown_artifact(key=run.flow, markdown="\n\n".join(parts), description=said[:200])
     if proof:

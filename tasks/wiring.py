@@ -34,7 +34,14 @@ from madoguchi.domain.this_machine import is_loopback
 from madoguchi.sandbox.endpoints import Endpoints, Ports, ensure_sandbox, running_sandbox
 from madoguchi.store.audit import Act
 from madoguchi.store.database import Database
-from madoguchi.store.terms import TermsChanged, TermsFacts, TermsUnfit, register_terms, terms_since
+from madoguchi.store.terms import (
+    TermsChanged,
+    TermsFacts,
+    TermsUnannounced,
+    TermsUnfit,
+    register_terms,
+    terms_since,
+)
 from madoguchi.store.vault import Vault, VaultError, open_vault, parse_master_keys
 
 SANDBOX_JOIN_HOSTS = ("zoom.example.jp", "example.com", *sorted(LOOPBACK_HOSTS))
@@ -138,7 +145,7 @@ def build_services(settings: Settings) -> Services:
                 recorded_at=real_clock(),
             )
             since = terms_since(session, office.code)
-    except (VaultError, TermsFileError, TermsChanged, TermsUnfit, MappingError) as error:
+    except (VaultError, TermsFileError, TermsChanged, TermsUnfit, TermsUnannounced, MappingError) as error:
         raise SettingsError([str(error)]) from None
     except OperationalError as error:
         # The driver's text names host and user.

@@ -36,6 +36,7 @@ class TermsFile:
     text: str | None = None
     signatory: str | None = None
     former_sha256: str | None = None
+    announced_elsewhere: bool = False
 
 
 def read_terms(folder: Path) -> tuple[TermsFile, ...]:
@@ -75,6 +76,8 @@ def _read(path: Path) -> TermsFile:
     signatory = raw.get("signatory")
     if signatory is not None and not isinstance(signatory, str):
         raise TermsFileError(f"{path.name}: signatory is not a str; write the office that signs, or leave it out")
+    if not isinstance(raw.get("announced_elsewhere", False), bool):
+        raise TermsFileError(f"{path.name}: announced_elsewhere is not true or false")
     text, sha256, former = _words(path, raw)
     return TermsFile(
         document=raw["document"],
@@ -86,6 +89,7 @@ def _read(path: Path) -> TermsFile:
         text=text,
         signatory=signatory.strip() or None if signatory else None,
         former_sha256=former,
+        announced_elsewhere=raw.get("announced_elsewhere", False),
     )
 
 

@@ -28,6 +28,10 @@ class TermsUnfit(Exception):  # noqa: N818 — as above
     """A new version has a code or an address with which no amendment could ever be published."""
 
 
+class TermsUnannounced(Exception):  # noqa: N818 — as above
+    """A new version lies in the folder while people have agreed to an earlier one, and nobody was told of it."""
+
+
 class NoTermsInForce(Exception):  # noqa: N818 — the name says what happened
     """No version of a document was in force at some instant, so no consent could be recorded."""
 
@@ -50,6 +54,8 @@ class TermsFacts:
     signatory: str | None = None
     number: int | None = None
     former_sha256: str | None = None
+    announced_elsewhere: bool = False
+    """The office has told everybody without Madoguchi (Art. 13)."""
 
 
 def register_terms(
@@ -60,8 +66,9 @@ def register_terms(
     A version that is there keeps what is recorded of it; only words, number and signatory that an older record lacks
     are filled in, and an address that is none. Versions are numbered 1, 2, … a document, in the order in which they
     take effect; a number that was given stays. `recorded_at`: of the words (default: now). Raises TermsChanged if a
-    known one has another hash, and TermsUnfit where the public site could not show a new one: once consents name a
-    code, nobody can correct it.
+    known one has another hash, TermsUnfit where the public site could not show a new one (once consents name a code,
+    nobody can correct it), and TermsUnannounced for a later version of the service's terms once somebody has agreed to
+    an earlier one: a file in a folder changes nobody's terms.
     """
     added = 0
     at = recorded_at or datetime.now(UTC)
@@ -69,6 +76,7 @@ def register_terms(
         row = find_version(session, office, facts.code, facts.document)
         if row is None:
             _require_fit(facts)
+            _require_announced(session, office, facts)
             row = TermsVersion(
                 office=office,
                 document=facts.document,
@@ -95,6 +103,22 @@ def register_terms(
     for document in (SERVICE_TERMS, ZOOM_TERMS):
         _number(session, office, document)
     return added
+
+
+def _require_announced(session: Session, office: str, facts: TermsFacts) -> None:
+    if facts.document != SERVICE_TERMS or facts.announced_elsewhere:
+        return
+    earlier = select(TermsVersion.id).where(
+        TermsVersion.office == office,
+        TermsVersion.document == SERVICE_TERMS,
+        TermsVersion.effective_at < facts.effective_at,
+    )
+    if session.scalar(select(exists().where(Consent.terms_id.in_(earlier)))):
+        raise TermsUnannounced(
+            f"terms {facts.document} {facts.code}: people have agreed to an earlier version and must be told first "
+            "(Art. 13). Take its .toml out of the terms folder and run announce-amendment with its text; if everybody "
+            "was told in another way, write announced_elsewhere = true into the .toml"
+        )
 
 
 def versions_of(session: Session, office: str, document: str) -> list[TermsVersion]:

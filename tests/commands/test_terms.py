@@ -1,6 +1,7 @@
 """`madoguchi terms`, the lines of `check` about the terms, and what a session shows of them."""
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from madoguchi.commands.terms_record import Record
 from madoguchi.store.audit import Act
 from madoguchi.store.listing import show
 from madoguchi.store.models import Consent, Notice, OutboxMessage, TermsVersion
-from madoguchi.store.terms import TermsFacts, register_terms
+from madoguchi.store.terms import TermsFacts, TermsUnannounced, register_terms
 from tasks.day_list import day_list, day_list_markdown
 from tests.adapters.test_terms_files import real_terms
 from tests.commands.test_commands import KEYS
@@ -84,8 +85,10 @@ def test_a_version_names_its_dates_its_number_and_whether_it_was_announced(ask, 
 def test_a_version_that_only_the_folder_brought_is_never_announced(ask, world):
     session_on(world, "2026-09-30 11:00")
     facts = TermsFacts("service", "quiet", "b" * 64, date(2026, 1, 1), jst("2026-08-01 00:00"), "https://example.jp/t")
-    with world.database.write() as session:
+    with world.database.write() as session, pytest.raises(TermsUnannounced, match="announce-amendment"):
         register_terms(session, world.services.office.code, [facts])
+    with world.database.write() as session:
+        register_terms(session, world.services.office.code, [replace(facts, announced_elsewhere=True)])
     code, out, _ = ask("list")
     assert code == 0
     assert "never" in next(line for line in out.splitlines() if line.startswith("quiet"))
