@@ -49,7 +49,13 @@ class RunningOffice:
         """Let applications be processed: number, day, clock and, where given, other answers."""
         sent = as_of - timedelta(days=1)
         rows = [
-            answer(n, f"{day:%Y/%m/%d}", clock, stamp=f"{sent:%Y/%m/%d} 9:{n:02d}:00 午前 GMT+9", **(more[0] if more else {}))
+            answer(
+                n,
+                f"{day:%Y/%m/%d}",
+                clock,
+                stamp=f"{sent:%Y/%m/%d} 9:{n:02d}:00 午前 GMT+9",
+                **(more[0] if more else {}),
+            )
             for n, day, clock, *more in wishes
         ]
         path = self.folder / f"answers-{as_of:%Y%m%d%H%M}.csv"
