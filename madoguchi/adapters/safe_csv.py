@@ -12,6 +12,8 @@ _BOM = "\ufeff".encode()
 _FORMULA = frozenset("=+-@\t\r\0")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
+_LEADING = re.compile(r"^[\s\ufeff\u200b]+")
+
 
 class SafeCsv:
     """Writes rows to a binary stream: UTF-8 with its mark, every cell quoted. `sha256`: of all bytes so far."""
@@ -41,9 +43,9 @@ def safe_cell(text: str) -> str:
 
     Full-width signs count too, since some programs fold them. Line breaks and control characters become a space.
     """
-    begins = text.lstrip(" \u3000\u00a0\ufeff\u200b")[:1]
-    risky = bool(begins) and bool({begins, unicodedata.normalize("NFKC", begins)[:1], text[:1]} & _FORMULA)
     plain = _CONTROL.sub(" ", text)
+    begins = _LEADING.sub("", plain)[:1]
+    risky = bool({begins, unicodedata.normalize("NFKC", begins)[:1], text[:1]} & _FORMULA)
     return f"'{plain}" if risky else plain
 
 

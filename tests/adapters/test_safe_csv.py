@@ -18,6 +18,8 @@ from madoguchi.adapters.safe_csv import SafeCsv, safe_cell
         "\t=1",
         "\r=1",
         "\0=1",
+        "\x1f=1",
+        "\x1f\u3000\x85=1",
         "＝1",
         "＋1",
         "－1",
