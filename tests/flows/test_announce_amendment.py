@@ -63,7 +63,7 @@ class Office:
 
     def paused(self, flow="announce-amendment"):
         """Wait until a run of the flow waits for its approver; returns the run."""
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while time.monotonic() < until:
             runs = self.api.ask(
                 "/flow_runs/filter",
@@ -115,7 +115,8 @@ def office(tmp_path, sqlite_template, prefect_url):  # noqa: F811 — the fixtur
         temporary_settings({PREFECT_API_URL: prefect_url}),
         ThreadPoolExecutor(2) as pool,
     ):
-        world = TermsWorld(database, tmp_path, mailbox=mailbox, other_per_second=500.0)
+        # A test that breaks off must not leave a run that waits for its answer for days: three minutes are enough.
+        world = TermsWorld(database, tmp_path, mailbox=mailbox, other_per_second=500.0, approval_hours=0.05)
         use_services(world.services)
         try:
             made = Office(world, api, pool)
