@@ -266,8 +266,8 @@ DAY_MOMENTS = {
     ),
     "a session whose meeting vanished held again, no new one": DayMoment(MEETING, command=NIGHT),
     "meetings of sessions that are over deleted, not recorded": DayMoment(
-        # Two absences and the one that vanished are gone already.
-        arrange=HANGING_DELETE, is_here=gone(4), command=NIGHT, quick=True
+        # The absence and the one that vanished are gone already.
+        arrange=HANGING_DELETE, is_here=gone(3), command=NIGHT, quick=True
     ),
     "the new link's mail stored, its 250 not given": DayMoment(
         arrange=mail_fault("dot", "latency", 0), is_here=struck, uncertain=ONE, arrived=ONE, command=NIGHT

@@ -38,7 +38,7 @@ VERDICT = (
 SEEDS = [
     ("VERDICT_NUMBER", VERDICT % (3, "attended")),
     ("VERDICT", VERDICT % (2, "no_show")),
-    ("VERDICT", f"DELETE FROM verdict WHERE booking_id = {ROW % 2}"),
+    ("VERDICT", f"DELETE FROM verdict WHERE booking_id = {ROW % 3}"),
     ("VERDICT", f"UPDATE booking SET status = 'confirmed' WHERE id = {ROW % 6}"),
     ("UNJUDGED", f"UPDATE booking SET status = 'confirmed' WHERE id = {ROW % 6}"),
     ("VERDICT_MINUTE", "UPDATE verdict SET judged_for = '2026-09-16 02:11:00.000000'"),
@@ -50,7 +50,7 @@ SEEDS = [
     ("OCCUPANCY", "UPDATE occupancy SET resource = replace(resource, 'host-1', 'host-9')"),
     ("BOOKING", "UPDATE booking_request SET status = 'booked' WHERE row_number = 9"),
     ("HELD", f"UPDATE booking SET status = 'held' WHERE id = {ROW % 13}"),
-    ("MEETING", f"UPDATE meeting SET status = 'verified' WHERE booking_id = {ROW % 2}"),
+    ("MEETING", f"UPDATE meeting SET status = 'verified' WHERE booking_id = {ROW % 3}"),
     ("MEETING_EXTRA", f"UPDATE meeting SET status = 'deleted' WHERE booking_id = {ROW % 1}"),
     ("MEETING_OPEN", f"UPDATE meeting SET status = 'unwanted' WHERE booking_id = {ROW % 1}"),
     ("CHAIN", f"UPDATE meeting SET status = 'unwanted' WHERE booking_id = {ROW % 1}"),

@@ -351,7 +351,7 @@ def test_the_day_had_every_verdict_and_what_was_planted_is_where_it_belongs(left
     places, canaries, _, _, day = left
     state = State(day)
     assert {row.verdict for row in state.verdicts} == {
-        "attended", "contacted", "no_show", "office_fault", "undetermined",
+        "attended", "contacted", "no_show", "no_show_proposed", "office_fault", "undetermined",
     }  # fmt: skip
     kinds = {message.kind for message in state.messages if message.status == "sent"}
     assert {"reminder_day", "reminder_hour", "cancelled", "no_show", "office_fault", "corrected", "changed"} <= kinds
