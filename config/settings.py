@@ -71,6 +71,13 @@ class WebSettings(BaseModel):
     password: SecretStr = SecretStr("")
 
 
+class AlarmSettings(BaseModel):
+    """Where alarms go besides the dashboard: addresses with commas between them, and a webhook that takes JSON."""
+
+    mail_to: str = ""
+    webhook_url: SecretStr = SecretStr("")
+
+
 class PrefectSettings(BaseModel):
     """Where `madoguchi up` serves Prefect."""
 
@@ -99,12 +106,14 @@ class Settings(BaseSettings):
     inbox_dir: Path | None = None
     bounces_dir: Path | None = None
     site_dir: Path | None = None
+    reports_dir: Path | None = None
     encryption_keys: SecretStr = SecretStr("")
     zoom: ZoomSettings = ZoomSettings()
     smtp: SmtpSettings = SmtpSettings()
     sandbox: SandboxSettings = SandboxSettings()
     prefect: PrefectSettings = PrefectSettings()
     web: WebSettings = WebSettings()
+    alarm: AlarmSettings = AlarmSettings()
 
     @property
     def is_sandbox(self) -> bool:
@@ -130,6 +139,11 @@ class Settings(BaseSettings):
     def resolved_bounces_dir(self) -> Path:
         """Where the mail system puts what comes back; `var/bounces` unless set."""
         return self.bounces_dir or self.var_dir / "bounces"
+
+    @property
+    def resolved_reports_dir(self) -> Path:
+        """Where monthly reports are written; `var/reports` unless set."""
+        return self.reports_dir or self.var_dir / "reports"
 
     @property
     def keys_text(self) -> str:

@@ -22,6 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from madoguchi.store.base import Base as Base  # noqa: PLC0414 — the metadata of all tables is asked of this module
+from madoguchi.store.models_of_operation import Alarm as Alarm  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_operation import Deletion as Deletion  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_operation import Disclosure as Disclosure  # noqa: PLC0414 — the same
+from madoguchi.store.models_of_operation import RecordHold as RecordHold  # noqa: PLC0414 — the same
 from madoguchi.store.models_of_the_day import Evidence as Evidence  # noqa: PLC0414 — the same
 from madoguchi.store.models_of_the_day import Restriction as Restriction  # noqa: PLC0414 — the same
 from madoguchi.store.models_of_the_day import VerdictRecord as VerdictRecord  # noqa: PLC0414 — the same

@@ -11,7 +11,8 @@ from prefect import Flow
 from prefect._vendor.croniter import croniter
 
 from config.office_file import read_office
-from flows.deployments import cron_every, list_deployments, runner_deployments
+from flows.deployment_crons import cron_every
+from flows.deployments import list_deployments, runner_deployments
 from madoguchi.domain.office import OpeningHours
 
 ROOT = Path(__file__).resolve().parents[2]

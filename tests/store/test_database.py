@@ -32,7 +32,7 @@ def test_migrating_twice_and_from_two_threads_at_once_is_harmless(database: Data
         thread.start()
     for thread in threads:
         thread.join()
-    assert database.levels() == ("0003", "0003")
+    assert database.levels() == ("0004", "0004")
 
 
 @pytest.mark.parametrize("verb", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])

@@ -11,7 +11,8 @@ import pytest
 from prefect._vendor.croniter import croniter
 from sqlalchemy import func, select, update
 
-from flows.deployments import cron_tenth_minutes, list_deployments
+from flows.deployment_crons import cron_tenth_minutes
+from flows.deployments import list_deployments
 from madoguchi.adapters.zoom_errors import ZoomAmbiguous, ZoomConfigError, ZoomRetryable
 from madoguchi.domain.evidence import EvidenceKind as Kind
 from madoguchi.domain.evidence import EvidenceSource as Source
