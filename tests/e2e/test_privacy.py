@@ -308,7 +308,7 @@ def forms_at_the_tenth_minute(office):
 
 def forms_of_the_evening(office):
     """Late truth about an absence, decisions, and the night with a Zoom that fails once."""
-    late = {"row": 2, "channel": "telephone", "about": "late", "received_at": "2026-09-16T11:05"}
+    late = {"row": 3, "channel": "telephone", "about": "late", "received_at": "2026-09-16T12:05"}
     give(
         office,
         ("record-contact", at("17:00"), 0, late),

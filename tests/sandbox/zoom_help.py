@@ -19,7 +19,8 @@ from madoguchi.sandbox.zoom_server import RunningZoom
 SANDBOX_LINKS = ("zoom.example.jp",)
 START = datetime(2031, 3, 4, 2, 0, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
-_numbers = itertools.count(1)
+# The first ones are the hosts that tests name themselves.
+_numbers = itertools.count(101)
 
 
 def plan(token: str = "", start: datetime = START, **more: object) -> MeetingPlan:
