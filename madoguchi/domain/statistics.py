@@ -180,14 +180,9 @@ class Quantiles:
     ninetieth: float | None = None
 
 
-def rank(count: int, part: float) -> int | None:
-    """Return the 0-based place of a quantile in a sorted list; None for fewer than `SMALLEST` values.
-
-    The nearest rank, so that the value is one that the database can pick by its place.
-    """
-    if count < SMALLEST:
-        return None
-    return max(0, -int(-count * part // 1) - 1)
+def quantiles(count: int, median: float, ninetieth: float) -> Quantiles:
+    """Return the quantiles of so many times in seconds; nothing for fewer than `SMALLEST`, and none below zero."""
+    return Quantiles(max(0.0, median), max(0.0, ninetieth)) if count >= SMALLEST else Quantiles()
 
 
 def month_of(day: date) -> str:

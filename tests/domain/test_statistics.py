@@ -13,6 +13,7 @@ from madoguchi.domain.statistics import (
     REST,
     SMALLEST,
     Mark,
+    Quantiles,
     age_ja,
     days_of,
     duration_ja,
@@ -23,7 +24,7 @@ from madoguchi.domain.statistics import (
     months_before,
     protect,
     published,
-    rank,
+    quantiles,
     tree,
 )
 
@@ -147,9 +148,9 @@ def test_one_count_alone_is_hidden_when_it_is_small():
     assert [published("n", count).text for count in (0, 1, 4, 5)] == ["0", "5未満", "5未満", "5"]
 
 
-@pytest.mark.parametrize(("count", "median", "ninetieth"), [(4, None, None), (5, 2, 4), (10, 4, 8), (100, 49, 89)])
-def test_a_quantile_is_the_value_at_its_nearest_rank(count, median, ninetieth):
-    assert (rank(count, 0.5), rank(count, 0.9)) == (median, ninetieth)
+def test_a_quantile_of_a_few_is_not_given_and_no_time_is_below_zero():
+    assert quantiles(4, 10, 20) == Quantiles(None, None)
+    assert quantiles(5, -3, 20) == Quantiles(0, 20)
 
 
 def test_months_follow_each_other():
