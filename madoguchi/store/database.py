@@ -126,7 +126,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own BEGIN is deferred: a reader that turns writer would fail at once with "locked".
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={_BUSY_SECONDS * 1000}"):
+    # secure_delete: what is erased or overwritten is zeroed in the file too, not merely unlinked.
+    pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "secure_delete=ON")
+    for pragma in (*pragmas, f"busy_timeout={_BUSY_SECONDS * 1000}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -46,7 +46,10 @@ _UNSENT = text("status IN ('queued', 'retrying')")
 
 
 class DataKey(Base):
-    """A key that encrypts columns or blind indexes, wrapped by a key of MADOGUCHI_ENCRYPTION_KEYS."""
+    """A key that encrypts columns or blind indexes, wrapped by a key of MADOGUCHI_ENCRYPTION_KEYS.
+
+    `destroyed_at`: since when nothing is sealed with it any more and `wrapped` is empty.
+    """
 
     __tablename__ = "data_key"
     __table_args__ = (UniqueConstraint("purpose", "generation"),)
@@ -56,6 +59,7 @@ class DataKey(Base):
     wrapped_by: Mapped[str] = mapped_column(String(16))
     wrapped: Mapped[bytes]
     created_at: Mapped[datetime]
+    destroyed_at: Mapped[datetime | None]
 
 
 class TermsVersion(Base):
@@ -95,7 +99,10 @@ class ExportFile(Base):
 
 
 class Client(Base):
-    """A person, known by job-seeker number. The number itself is only in the sealed column."""
+    """A person, known by job-seeker number. The number itself is only in the sealed column.
+
+    `erased_at`, here and elsewhere: since when the personal columns hold nothing any more (docs/privacy.md).
+    """
 
     __tablename__ = "client"
     __table_args__ = (UniqueConstraint("office", "number_index"),)
@@ -104,6 +111,7 @@ class Client(Base):
     number_index: Mapped[bytes]
     sealed_personal: Mapped[bytes]
     created_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]
 
 
 class BookingRequest(Base):
@@ -144,6 +152,7 @@ class BookingRequest(Base):
     recorded_at: Mapped[datetime]
     sealed_raw: Mapped[bytes]
     sealed_values: Mapped[bytes]
+    erased_at: Mapped[datetime | None]
 
 
 class Consent(Base):
@@ -233,6 +242,7 @@ class Meeting(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     last_code: Mapped[str | None] = mapped_column(String(60))
     changed_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]
 
 
 class HostBudget(Base):
@@ -296,6 +306,7 @@ class OutboxMessage(Base):
     sent_at: Mapped[datetime | None]
     queued_at: Mapped[datetime]
     changed_at: Mapped[datetime]
+    erased_at: Mapped[datetime | None]
 
 
 class StaffTask(Base):

@@ -35,6 +35,7 @@ class Evidence(Base):
     dedupe_key: Mapped[str] = mapped_column(String(120))
     details: Mapped[dict[str, Any]]
     sealed_note: Mapped[bytes | None]
+    erased_at: Mapped[datetime | None]
 
 
 class ZoomEventRecord(Base):

@@ -1,4 +1,4 @@
-"""Running the office unattended: alarms, holds, deletions, disclosures."""
+"""Running the office unattended: alarms, holds, deletions, disclosures, what is erased and which keys are gone."""
 
 from __future__ import annotations
 
@@ -96,6 +96,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("lifted_at IS NULL"),
         postgresql_where=sa.text("lifted_at IS NULL"),
     )
+    for table in ("client", "booking_request", "meeting", "outbox_message", "evidence"):
+        op.add_column(table, sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("data_key", sa.Column("destroyed_at", sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
