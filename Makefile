@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 # Files are shared out among this many: most tests wait for processes and servers. 0: one after another.
 WORKERS ?= 3
 
-.PHONY: help setup demo test lint check up bench chaos lock clean
+.PHONY: help setup demo test lint check up bench chaos fortnight scale lock clean
+SEED ?= 1
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -45,9 +46,15 @@ bench: $(READY)  ## the figures of docs/performance.md
 chaos: $(READY)  ## kill -9 at many moments, on SQLite and PostgreSQL; long
 	$(BIN)/python -m pytest tests/e2e -m chaos --override-ini addopts="--import-mode=importlib -p no:cacheprovider"
 
+fortnight: $(READY)  ## fourteen simulated days with disasters, unattended, and what the checker finds (SEED=1)
+	$(BIN)/python -m tests.e2e.fortnight --seed $(SEED)
+
+scale: $(READY)  ## three workers on PostgreSQL and Redis under load, one killed, then the server (SEED=1); needs redis-server
+	$(BIN)/python -m tests.e2e.scale --seed $(SEED)
+
 lock:            ## resolve the dependencies again (needs uv)
 	uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-strip-extras \
-	  --extra dev pyproject.toml -o requirements.lock
+	  --extra dev --extra scale pyproject.toml -o requirements.lock
 
 clean:           ## remove .venv and caches; var/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
