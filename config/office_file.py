@@ -32,6 +32,9 @@ SANDBOX_TELEPHONE = "047-000-0000"
 QUARTER = 15
 """Sessions occupy whole quarters of an hour (see docs/architecture.md)."""
 
+YEAR = 365
+"""No record of what the office did goes earlier (標準文書保存期間基準: less than a year is for copies and the like)."""
+
 _DOMAIN = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$"
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -150,6 +153,28 @@ class _Terms(_Part):
         )
 
 
+class _Retention(_Part):
+    """Days a record is kept after the end of its matter. A year at least for what documents what the office did."""
+
+    request: Annotated[int, Field(ge=YEAR)] = 400
+    booking: Annotated[int, Field(ge=YEAR)] = 400
+    message: Annotated[int, Field(ge=YEAR)] = 400
+    evidence: Annotated[int, Field(ge=YEAR)] = 400
+    notice: Annotated[int, Field(ge=YEAR)] = 400
+    restriction: Annotated[int, Field(ge=YEAR)] = 1100
+    disclosure: Annotated[int, Field(ge=YEAR)] = 1100
+    # What a device sent (Art. 7) and what a mail system answered documents nothing that the office did.
+    webhook: Annotated[int, Field(ge=30)] = 400
+    bounce: Annotated[int, Field(ge=30)] = 400
+
+    @model_validator(mode="before")
+    @classmethod
+    def _audit_is_kept(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "audit" in value:
+            raise ValueError("audit: take the line out; the audit only grows and holds references, no personal data")
+        return value
+
+
 class _OfficeFile(_Part):
     code: Annotated[str, Field(pattern=r"^[a-z0-9-]{2,40}$")]
     name: Annotated[str, Field(min_length=1)]
@@ -175,7 +200,7 @@ class _OfficeFile(_Part):
     no_show: _NoShow = _NoShow()
     standing: _Standing = _Standing()
     terms: _Terms = _Terms()
-    retention_days: dict[str, int] = {}
+    retention_days: _Retention = _Retention()
 
     @field_validator("hours")
     @classmethod
@@ -184,6 +209,19 @@ class _OfficeFile(_Part):
             if _opening(f"hours.{day}", span).opens.minute % QUARTER:
                 raise ValueError(f"hours.{day}: must open at a whole quarter of an hour, such as 11:00 or 11:15")
         return value
+
+    @model_validator(mode="after")
+    def _nothing_goes_while_it_is_needed(self) -> _OfficeFile:
+        days = self.retention_days
+        for name, kept, needed, why in (
+            ("request", days.request, self.terms.audience_days, "terms.audience_days"),
+            ("booking", days.booking, self.standing.counts_for_days, "standing.counts_for_days"),
+        ):
+            if kept < needed:
+                raise ValueError(
+                    f"retention_days.{name}: {kept} is less than {why} ({needed}), which needs it; raise it"
+                )
+        return self
 
     @model_validator(mode="after")
     def _codes_are_distinct(self) -> _OfficeFile:
@@ -265,6 +303,6 @@ def _office(parsed: _OfficeFile, *, sandbox: bool) -> Office:
         ),
         standing=StandingPolicy(**parsed.standing.model_dump()),
         terms=parsed.terms.policy(),
-        retention_days=dict(parsed.retention_days),
+        retention_days=parsed.retention_days.model_dump(),
         zoom=ZoomLimits(**parsed.zoom.model_dump()),
     )

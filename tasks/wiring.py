@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +44,7 @@ from madoguchi.store.terms import (
     register_terms,
     terms_since,
 )
-from madoguchi.store.vault import Vault, VaultError, open_vault, parse_master_keys
+from madoguchi.store.vault import Keys, MasterKey, Vault, VaultError, open_vault, parse_master_keys, read_keys
 
 SANDBOX_JOIN_HOSTS = ("zoom.example.jp", "example.com", *sorted(LOOPBACK_HOSTS))
 """Where the links of a stand-in Zoom may lead; none of them is a real meeting."""
@@ -81,8 +83,14 @@ class Services:
     templates_dir: Path = ROOT / "templates"
     is_live: bool = False
     """Whether real people get what is done here; False in the sandbox and in tests."""
+    is_rehearsal: bool = False
+    """Whether these stand in for the real ones: a copy of the record, a Zoom and a relay that change nothing."""
+    rehearsals: Path | None = None
+    """Where a rehearsal keeps its copies while it goes on; None: nowhere, nothing can be rehearsed."""
     stage: Callable[[], datetime | None] = lambda: None
     """In the sandbox: the business time at which the stand-ins live. In life, and when nobody plays: None."""
+    masters: Callable[[], tuple[MasterKey, ...]] = tuple
+    """The master keys as the settings name them now; none: no data key is begun here."""
 
     def dead_among(self, owners: list[str]) -> list[str]:
         """Return the claim owners whose process is certainly gone."""
@@ -133,7 +141,8 @@ def build_services(settings: Settings) -> Services:
         masters = parse_master_keys(settings.keys_text)
         # Two first starts at once would both make the data keys.
         with database.exclusive("start"), database.write() as session:
-            vault = open_vault(session, masters, real_clock())
+            present = _PresentMasters(masters)
+            vault = open_vault(session, masters, real_clock(), reload=lambda: _read_keys(database, present))
             register_terms(
                 session,
                 office.code,
@@ -171,10 +180,36 @@ def build_services(settings: Settings) -> Services:
         spool=settings.var_dir / "webhooks",
         site_dir=settings.resolved_site_dir,
         bounces=_bounces(settings),
+        rehearsals=settings.var_dir / "rehearsal",
         is_live=not settings.is_sandbox,
         stage=stand_ins.clock,
+        masters=present,
         join_hosts=join_hosts,
     )
+
+
+class _PresentMasters:
+    """The master keys, read from the settings again at every call: they may be rotated while this process runs."""
+
+    def __init__(self, first: tuple[MasterKey, ...]) -> None:
+        self._first = first
+
+    def __call__(self) -> tuple[MasterKey, ...]:
+        """Return the keys that the settings name now and, behind them, those of this process's start."""
+        try:
+            settings = load_settings()
+            for secret in settings.secrets():
+                register_secret(secret)
+            now = parse_master_keys(settings.keys_text)
+        except (SettingsError, VaultError) as error:
+            log.warning("the settings could not be read anew: %s", type(error).__name__)
+            now = self._first
+        return (*now, *(key for key in self._first if key not in now))
+
+
+def _read_keys(database: Database, masters: Callable[[], tuple[MasterKey, ...]]) -> Keys:
+    with database.read() as session:
+        return read_keys(session, masters())
 
 
 def _bounces(settings: Settings) -> Path:
@@ -288,10 +323,19 @@ def _mailer(settings: Settings, stand_ins: StandIns) -> Mailer:
 
 _lock = threading.Lock()
 _services: Services | None = None
+# Of one run only: another run in this process, and its threads, go on with the real ones.
+_in_place: ContextVar[Services | None] = ContextVar("services_in_place", default=None)
 
 
 def services() -> Services:
-    """Return the services of this process."""
+    """Return the services of this process, or those that `services_in_place` has put there for this run alone.
+
+    Call it in the flow and in the shells of its steps only: a thread of a step's pool is no part of the run's context
+    and would get the real services in the middle of a rehearsal.
+    """
+    in_place = _in_place.get()
+    if in_place is not None:
+        return in_place
     global _services  # noqa: PLW0603 — the one place where a process keeps its wiring
     with _lock:
         if _services is None:
@@ -304,3 +348,13 @@ def use_services(new: Services | None) -> None:
     global _services  # noqa: PLW0603 — see services()
     with _lock:
         _services = new
+
+
+@contextmanager
+def services_in_place(stand_in: Services) -> Iterator[None]:
+    """Let `services` give these, for what runs inside the block and nothing beside it."""
+    token = _in_place.set(stand_in)
+    try:
+        yield
+    finally:
+        _in_place.reset(token)

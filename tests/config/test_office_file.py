@@ -117,6 +117,11 @@ MISTAKES = [
     ('day_before = "15:00"', 'day_before = "3 pm"', "reminders.day_before", "pattern"),
     ("hour_before_minutes = 60", "hour_before_minutes = 1", "reminders.hour_before_minutes", "5"),
     ("request = 400", 'request = "ever"', "retention_days.request", "integer"),
+    ("request = 400", "request = 364", "retention_days.request", "greater than or equal to 365"),
+    ("webhook = 400", "webhook = 29", "retention_days.webhook", "greater than or equal to 30"),
+    ("bounce = 400", "audit = 1100", "retention_days", "take the line out"),
+    ("audience_days = 365", "audience_days = 500", "retention_days.request", "terms.audience_days (500)"),
+    ("counts_for_days = 365", "counts_for_days = 500", "retention_days.booking", "standing.counts_for_days (500)"),
     ("grid_minutes = 30", "grid_minutes = 30\nsurprise = 1", "surprise", "not permitted"),
     ("grid_minutes = 30", "grid_minutes = ", "not readable as TOML", "line"),
 ]
