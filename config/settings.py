@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SANDBOX_KEY = "c2FuZGJveC1rZXktb25seS1mb3ItcmVoZWFyc2Fscy4="
 """The sandbox's encryption key: public, therefore refused in live mode."""
 _DATABASES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+_PREFECT_DATABASES = ("postgresql://", "postgresql+asyncpg://")
+_REDIS = ("redis://", "rediss://")
 _SANDBOX_ACCOUNT, _SANDBOX_CLIENT = "sandbox-account", "sandbox-client"
 _SANDBOX_SECRET = "sandbox-secret"  # noqa: S105 — opens nothing but the stand-ins on loopback
 _DEFAULTS = frozenset(
@@ -79,10 +81,13 @@ class AlarmSettings(BaseModel):
 
 
 class PrefectSettings(BaseModel):
-    """Where `madoguchi up` serves Prefect."""
+    """Where `madoguchi up` serves Prefect; and, for several machines, its database, its Redis and its work pool."""
 
     host: str = "127.0.0.1"
     port: int = Field(4200, ge=1, le=65535)
+    database_url: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("")
+    work_pool: str = Field("", max_length=80, pattern=r"^[^/%\s]*$")
 
 
 class Settings(BaseSettings):
@@ -194,6 +199,7 @@ class Settings(BaseSettings):
             self.zoom.webhook_secret.get_secret_value(),
             self.web.password.get_secret_value(),
             self.smtp.password.get_secret_value(),
+            *filter(None, (_password_in(self.prefect.database_url), _password_in(self.prefect.redis_url))),
             *self.encryption_keys.get_secret_value().split(","),
         )
         return [secret.strip() for secret in given if len(secret.strip()) >= 6]
@@ -233,6 +239,19 @@ class Settings(BaseSettings):
             )
         if self.database_url and not self.database_url.startswith(_DATABASES):
             found.append("MADOGUCHI_DATABASE_URL: must begin with sqlite:/// or postgresql+psycopg://")
+        return [*found, *self._scale_problems()]
+
+    def _scale_problems(self) -> list[str]:
+        found = []
+        for name, url, schemes in (
+            ("DATABASE_URL", self.prefect.database_url, _PREFECT_DATABASES),
+            ("REDIS_URL", self.prefect.redis_url, _REDIS),
+        ):
+            given = url.get_secret_value()
+            if given and not given.startswith(schemes):
+                found.append(f"MADOGUCHI_PREFECT__{name}: must begin with {' or '.join(schemes)}")
+        if self.prefect.redis_url.get_secret_value() and not self.prefect.database_url.get_secret_value():
+            found.append("MADOGUCHI_PREFECT__REDIS_URL: is of use only with MADOGUCHI_PREFECT__DATABASE_URL; set both")
         return found
 
     def _web_problems(self) -> list[str]:
@@ -275,6 +294,13 @@ class Settings(BaseSettings):
                 "so no mail may leave without a number"
             )
         return found
+
+
+def _password_in(url: SecretStr) -> str:
+    try:
+        return unquote(urlsplit(url.get_secret_value()).password or "")
+    except ValueError:
+        return ""
 
 
 def _is_web_address(url: str) -> bool:

@@ -91,6 +91,8 @@ def _dispatch(settings: Settings, options: argparse.Namespace) -> int:
         "migrate": lambda: command.migrate(settings),
         "bounces": lambda: command.run(settings, options.path, as_json=options.json),
         "terms": lambda: command.run(settings, options),
+        "deploy": lambda: command.run(settings, options.work_pool),
+        "worker": lambda: command.run(settings, options.work_pool, options.name, options.limit),
     }
     # Imported by name, and only the one that is called: importing Prefect alone takes two seconds.
     return int(given.get(options.command, lambda: command.run(settings))())
@@ -132,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
     keys = commands.add_parser("keys", help="make an encryption key, or bring the newest one into use")
     keys.add_argument("action", choices=("new", "rotate"))
     commands.add_parser("up", help="Prefect server, schedules and, in the sandbox, the stand-ins")
+    deploy = commands.add_parser("deploy", help="put the deployments on a work pool, for workers (docs/scale.md)")
+    deploy.add_argument("--work-pool", type=_name, metavar="NAME", help="default: MADOGUCHI_PREFECT__WORK_POOL")
+    worker = commands.add_parser("worker", help="start runs of a work pool on this machine")
+    worker.add_argument("--work-pool", type=_name, metavar="NAME", help="default: MADOGUCHI_PREFECT__WORK_POOL")
+    worker.add_argument("--name", type=_name, help="default: host and process")
+    worker.add_argument("--limit", type=_count, metavar="N", help="runs at once; default: 4")
     commands.add_parser("sandbox", help="only the stand-in Zoom and mailbox")
     return parser
 
@@ -187,6 +195,18 @@ def _pair(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r}: write NAME=VALUE")
     return name, value
+
+
+def _name(text: str) -> str:
+    if not text or any(character in "/%" or character.isspace() for character in text):
+        raise argparse.ArgumentTypeError(f"{text!r}: a name without blanks, / and %")
+    return text
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 to 1000")
+    return int(text)
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

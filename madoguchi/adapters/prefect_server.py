@@ -35,6 +35,7 @@ _ENDURANCE = {
     # The zombie automation counts on a sign of life every 30 seconds (adapters/prefect_automations.py).
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_RUNNER_POLL_FREQUENCY": "5",
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     # Runs, logs and artifacts hold no personal data; ninety days are for following up what happened.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",

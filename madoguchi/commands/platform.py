@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.settings import Settings
+from madoguchi.adapters.prefect_scale import scale_environment
 from madoguchi.adapters.prefect_server import (
     PrefectServerError,
     ServerProcess,
@@ -104,7 +105,7 @@ class Platform:
                 )
             # The server takes seconds to start: everything else is made ready beside it.
             with server_start_lock(self._var):
-                self._server = start_server(self._variables, self._log("prefect-server"))
+                self._server = start_server(self._server_variables(), self._log("prefect-server"))
                 self._start_sandbox()
                 self._start_web()
                 self._wait(self._server_is_ready, stop, "the Prefect server", self._server.log)
@@ -157,7 +158,7 @@ class Platform:
         if self._server is not None:
             self._server.stop(seconds=3)
         with server_start_lock(self._var):
-            self._server = start_server(self._variables, self._log("prefect-server"))
+            self._server = start_server(self._server_variables(), self._log("prefect-server"))
             self._wait(self._server_is_ready, stop, "the Prefect server", self._server.log)
         self._note_server()
 
@@ -222,6 +223,12 @@ class Platform:
             environment={**os.environ, **self._variables},
             cwd=self._cwd,
         )
+
+    def _server_variables(self) -> dict[str, str]:
+        # For the server alone: neither a worker nor a run needs the passwords in these addresses.
+        wanted = self._settings.prefect
+        scale = scale_environment(wanted.database_url.get_secret_value(), wanted.redis_url.get_secret_value())
+        return {**self._variables, **{name: value for name, value in scale.items() if name not in os.environ}}
 
     def _server_is_ready(self) -> bool:
         if self._server is None:

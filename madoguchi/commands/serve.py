@@ -24,7 +24,12 @@ def run(settings: Settings) -> int:
     """Register the deployments and the clean-up with the server of PREFECT_API_URL and start their runs until stopped.
 
     Schedules stay active when this process ends: runs that were due meanwhile start, once each, when it is back.
+    With a work pool in the settings the deployments go onto it, and this process is one of its workers.
     """
+    if settings.prefect.work_pool:
+        from madoguchi.commands.worker import serve_pool
+
+        return serve_pool(settings)
     apply(
         environment(
             settings.var_dir, settings.prefect.host, settings.prefect.port, ROOT / "config" / "prefect_logging.yml"
