@@ -110,6 +110,20 @@ class Database:
         except OperationalError as error:
             raise DatabaseUnreachable(type(error.orig).__name__) from None
 
+    def settle_erasures(self) -> bool:
+        """Let overwritten values leave the files: SQLite's log is emptied into the file, PostgreSQL vacuums.
+
+        False when a reader of SQLite still needs the log: the next call does it. What PostgreSQL's pages, log and
+        archives still hold is outside its reach (docs/privacy.md).
+        """
+        if self.is_sqlite:
+            with self._one_writer, self.engine.connect() as connection:
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            return not busy
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM client, booking_request, meeting, outbox_message, evidence, zoom_event"))
+        return True
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()

@@ -98,6 +98,14 @@ def upgrade() -> None:
     )
     for table in ("client", "booking_request", "meeting", "outbox_message", "evidence"):
         op.add_column(table, sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_outbox_message_request_id",
+        "outbox_message",
+        ["request_id"],
+        unique=False,
+        sqlite_where=sa.text("booking_id IS NULL AND request_id IS NOT NULL"),
+        postgresql_where=sa.text("booking_id IS NULL AND request_id IS NOT NULL"),
+    )
     op.add_column("data_key", sa.Column("destroyed_at", sa.DateTime(timezone=True), nullable=True))
 
 
