@@ -1,4 +1,4 @@
-"""The web part: Zoom's webhooks, the day list for staff, the public terms. An ASGI app that `madoguchi up` serves.
+"""The web part: Zoom's webhooks, pages for staff, the public terms. An ASGI app that `madoguchi up` serves.
 
 Zoom has its answer as soon as the event lies in the spool; the record is written by a thread that may wait for it.
 """
@@ -30,6 +30,8 @@ from madoguchi.adapters.event_spool import EventSpool
 from madoguchi.adapters.zoom_webhook import WebhookRefused, validation_answer, verify
 from madoguchi.domain.zoom_signature import VALIDATION_EVENT
 from madoguchi.web_day import DayPages
+from madoguchi.web_door import StaffDoor
+from madoguchi.web_overview import OverviewPages
 from madoguchi.web_terms import TermsPages
 from tasks.evidence import drain, seal_arrival
 from tasks.wiring import Run, Services
@@ -67,12 +69,13 @@ def build_app(services: Services, secrets: WebSecrets, taker: Taker, site: Path 
     if services.spool is None:
         raise ValueError("the web part needs Services.spool, a folder for webhooks")
     webhooks = _Webhooks(services, secrets.webhook, EventSpool(services.spool), taker)
-    pages = DayPages(services, secrets.password)
+    staff = StaffDoor(secrets.password)
     return Starlette(
         routes=[
             Route(WEBHOOK_PATH, webhooks.take, methods=["POST"]),
             Route("/healthz", _health, methods=["GET"]),
-            *pages.routes(),
+            *OverviewPages(services, staff).routes(),
+            *DayPages(services, staff).routes(),
             *(TermsPages(site).routes() if site else []),
         ]
     )

@@ -229,7 +229,7 @@ def day_list(services: Services, as_of: datetime, day: date | None = None, *, ac
             _line(services, one, as_of, waits_for, personal.get(one.booking_id), history.get(one.client_id))
             for one in sessions
         ),
-        waiting=tuple(_waiting(task) for task in tasks),
+        waiting=tuple(waiting_of(task) for task in tasks),
         waiting_count=count,
     )
 
@@ -283,7 +283,8 @@ def _standing(services: Services, history: store.History, as_of: datetime) -> St
     )
 
 
-def _waiting(task: store.OpenTask) -> Waiting:
+def waiting_of(task: store.OpenTask) -> Waiting:
+    """Return an open task in words."""
     to_do = TO_DO.get(task.kind, ToDo(task.kind, _UNKNOWN))
     return Waiting(to_do, task.reference, task.message_id, _reason(task.reason), task.opened_at)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import BookingStatus, RequestStatus
@@ -64,27 +64,23 @@ class Queues:
     in_review: Queue
     proposed: Queue
     undetermined: Queue
-    uncertain: Queue
-    failed: Queue
 
 
 def queues(session: Session, office: str) -> Queues:
     """Return what waits in states that only a person ends.
 
-    Reviews count from when the row was read, sessions from their start, mails from the last attempt.
+    Reviews count from when the row was read, sessions from their start. Mails: see `mails_by_state`.
     """
     return Queues(
         in_review=_queue(session, BookingRequest, BookingRequest.recorded_at, office, RequestStatus.IN_REVIEW),
         proposed=_queue(session, Booking, Booking.start_at, office, BookingStatus.NO_SHOW_PROPOSED),
         undetermined=_queue(session, Booking, Booking.start_at, office, BookingStatus.UNDETERMINED),
-        uncertain=_queue(session, OutboxMessage, OutboxMessage.changed_at, office, MessageStatus.UNCERTAIN),
-        failed=_queue(session, OutboxMessage, OutboxMessage.changed_at, office, MessageStatus.FAILED),
     )
 
 
 def _queue(
     session: Session,
-    table: type[BookingRequest | Booking | OutboxMessage],
+    table: type[BookingRequest | Booking],
     since: object,
     office: str,
     status: str,
@@ -93,6 +89,21 @@ def _queue(
         select(func.count(), func.min(since)).where(table.office == office, table.status == str(status))
     ).one()
     return Queue(count, oldest)
+
+
+def mails_by_state(session: Session, office: str, settled_since: datetime) -> dict[str, Queue]:
+    """Return how many mails stand in each state: all that wait for something, and what was settled since then.
+
+    The oldest of a state counts from its last change.
+    """
+    message = OutboxMessage
+    over = (MessageStatus.SENT.value, MessageStatus.SUPPRESSED.value, MessageStatus.MISSED.value)
+    rows = session.execute(
+        select(message.status, func.count(), func.min(message.changed_at))
+        .where(message.office == office, or_(message.status.not_in(over), message.changed_at >= settled_since))
+        .group_by(message.status)
+    )
+    return {str(status): Queue(count, oldest) for status, count, oldest in rows}
 
 
 def sessions_ahead(session: Session, references: Sequence[str], now: datetime) -> dict[str, datetime]:

@@ -198,20 +198,6 @@ def mails(session: Session, office: str, within: Span) -> dict[tuple[str, str], 
     return {(kind, status): count for kind, status, count in rows}
 
 
-def mails_by_state(session: Session, office: str, settled_since: datetime) -> dict[str, int]:
-    """Return how many mails stand in each state: all that wait for something, and those that left, or were given up
-    as pointless, since an instant.
-    """  # noqa: D205 — one sentence
-    message = OutboxMessage
-    over = (MessageStatus.SENT.value, MessageStatus.SUPPRESSED.value, MessageStatus.MISSED.value)
-    rows = session.execute(
-        select(message.status, func.count())
-        .where(message.office == office, or_(message.status.not_in(over), message.changed_at >= settled_since))
-        .group_by(message.status)
-    )
-    return {str(status): int(count) for status, count in rows}
-
-
 def bounces(session: Session, office: str, within: Span) -> dict[str, int]:
     """Return how many notifications of each kind came back in that time."""
     rows = session.execute(

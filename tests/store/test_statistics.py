@@ -7,12 +7,11 @@ from sqlalchemy import select, update
 
 from madoguchi.domain.statistics import Quantiles
 from madoguchi.store.models import Booking, BookingRequest, Bounce, OutboxMessage
-from madoguchi.store.overview import last_runs, queues, sessions_ahead
+from madoguchi.store.overview import last_runs, mails_by_state, queues, sessions_ahead
 from madoguchi.store.runs import finish_run, start_run
 from madoguchi.store.statistics import (
     bounces,
     mails,
-    mails_by_state,
     requests_by_day,
     requests_by_hour,
     requests_by_reason,
@@ -92,7 +91,8 @@ def test_mails_count_by_kind_and_state_and_old_ones_only_while_they_wait(world):
     assert ask(mails, world) == {("confirmed", "sent"): 1, ("reminder_day", "queued"): 1}
     with world.database.read() as session:
         found = mails_by_state(session, world.office.code, AS_OF - timedelta(days=7))
-    assert found == {"sent": 1, "failed": 1, "queued": 1}
+    assert {state: queue.count for state, queue in found.items()} == {"sent": 1, "failed": 1, "queued": 1}
+    assert found["failed"].oldest == jst("2026-08-01 09:00")
 
 
 def test_what_came_back_is_counted_by_kind(world):
@@ -146,12 +146,11 @@ def test_what_only_a_person_ends_is_counted_by_its_state(world):
     world.ask("2026-09-24 11:00", status="in_review", recorded_at=AS_OF - timedelta(days=2))
     world.ask("2026-09-24 11:00", status="in_review")
     world.occupy("2026-09-10 11:00", status="no_show_proposed")
-    mail(world, status="uncertain")
     with world.database.read() as session:
         found = queues(session, world.office.code)
     assert (found.in_review.count, found.in_review.oldest) == (2, AS_OF - timedelta(days=2))
     assert (found.proposed.count, found.proposed.oldest) == (1, jst("2026-09-10 11:00"))
-    assert (found.uncertain.count, found.failed.count, found.failed.oldest) == (1, 0, None)
+    assert (found.undetermined.count, found.undetermined.oldest) == (0, None)
 
 
 def test_the_session_that_is_near_is_found_by_booking_and_by_application(world):
