@@ -253,11 +253,23 @@ class _Judging:
             if change is Change.APPLY:
                 to = BookingStatus(judgement.verdict.value)
                 decisions.append(_decision(booking, to, judgement.reasons, last.number + 1, found, duties))
-            elif change is Change.ASK:
+            elif change is Change.ASK and not self._was_weighed(booking, last, found, judgement, duties):
                 open_staff_task(
                     self._session, self.act, EVIDENCE_AFTER_VERDICT, booking.reference, judgement.reasons[0]
                 )
         return decisions
+
+    @staticmethod
+    def _was_weighed(
+        booking: Booking, last: VerdictRecord, found: Sequence[Evidence], judgement: Judgement, duties: DutiesFound
+    ) -> bool:
+        """Tell whether what the verdict rests on says by itself all that is said now: who decided had it before them.
+
+        Otherwise the end of the meeting, which the decision itself brings about, would ask about the decision.
+        """
+        known: dict[str, Any] = dict(last.duties)
+        rested_on = [piece for piece in found if piece.id in last.evidence]
+        return known == duties.details and judge(booking.start_at, rested_on, duties.duties) == judgement
 
     def by_person(self, booking: Booking, to: BookingStatus, reason: str) -> Decision:
         """Return a person's decision with all that was known when it was taken."""

@@ -56,6 +56,22 @@ def mark(world, status, kind="no_show"):
         session.execute(update(OutboxMessage).where(OutboxMessage.kind == kind).values(status=status))
 
 
+def test_the_end_of_its_meeting_asks_nothing_about_a_decision_that_the_record_alone_does_not_prove(world):
+    reference = world.session(*NOBODY)
+    world.sweep()
+    world.settle(reference, "contacted", at=minute(60))
+    world.learn(
+        reference,
+        (Kind.HOST_LEFT, 61, Source.WEBHOOK), (Kind.MEETING_ENDED, 61, Source.WEBHOOK),
+        (Kind.MEETING_GONE, 61, Source.WEBHOOK),
+    )  # fmt: skip
+    world.reconsider(reference, at=minute(62))
+    assert world.tasks_of(reference) == []
+    world.learn(reference, JOINED)
+    world.reconsider(reference, at=minute(63))
+    assert world.tasks_of(reference) == [EVIDENCE_AFTER_VERDICT]
+
+
 @pytest.mark.parametrize("late", [5, 25, 85])
 @pytest.mark.parametrize("left", [True, False], ids=["mail sent", "mail waits"])
 def test_a_webhook_that_comes_late_reverses_the_verdict_and_withdraws_or_corrects_the_mail(world, mailbox, late, left):
