@@ -24,6 +24,7 @@ from tasks.amendment_reports import (
 )
 from tasks.amendments import GROUNDS, Announcement, Ground, Proposed
 from tasks.approval import answer_to, asked_before, question, require_yes
+from tasks.rehearsal import rehearsable
 from tasks.reporting import begin
 from tasks.staff import ReceivedBy, Refused, by_code
 from tasks.summary import Summary
@@ -40,6 +41,7 @@ _TITLE = "利用規約の変更"
     timeout_seconds=15 * 24 * 3600,
     persist_result=False,
 )
+@rehearsable
 async def announce_amendment(  # noqa: PLR0917 — the fields of the form, by name
     file: str,
     ground: Annotated[Ground, by_code(GROUNDS)],
@@ -50,6 +52,7 @@ async def announce_amendment(  # noqa: PLR0917 — the fields of the form, by na
     code: str | None = None,
     short_notice_reason: str | None = None,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """利用規約の変更を確かめ、承認を待って公表し、対象の方全員にお知らせします（規約第13条）。
 
@@ -66,8 +69,9 @@ async def announce_amendment(  # noqa: PLR0917 — the fields of the form, by na
         code: 新しい版の番号。空のときは、効力が生じる日（例 2026-10-01）になります。
         short_notice_reason: 周知の期間を所の決まりより短くする理由。公開の文です。ふだんは空のままにしてください。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("announce-amendment", as_of, flow_run.id)
+    run = begin("announce-amendment", as_of, flow_run.id, rehearse=rehearse)
     form = Announcement(file, ground, reason, effective_date, approver, summary, code, short_notice_reason)
     total = Summary()
     try:

@@ -13,6 +13,7 @@ from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.scheduling import ScheduleReport
 from tasks.staff import ReceivedBy, Reference, Refused
@@ -30,13 +31,15 @@ _TITLE = "次回の予約"
     timeout_seconds=3600,
     persist_result=False,
 )
-async def book_in_session(
+@rehearsable
+async def book_in_session(  # noqa: PLR0917 — the fields of the form, by name
     reference: Reference,
     start: datetime,
     received_by: ReceivedBy,
     counsellor: str | None = None,
     allow_same_day: bool = False,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """相談の中で、同じ方の次回の予約を取ります（規約第6条(1)ただし書）。
 
@@ -51,8 +54,9 @@ async def book_in_session(
         counsellor: 担当者のコード。空のときは、できるだけ今の担当者にします。
         allow_same_day: 当日の予約も受けるとき、しるしを付けます（原則は前日まで）。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("book-in-session", as_of, flow_run.id)
+    run = begin("book-in-session", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     form = NextBooking(reference, start, received_by, counsellor, allow_same_day)
     done = ask(summary, staff_steps.book_in_session, run, form)

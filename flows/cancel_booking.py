@@ -14,6 +14,7 @@ from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.scheduling import ScheduleReport
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
@@ -31,13 +32,15 @@ _TITLE = "予約の取消し"
     timeout_seconds=3600,
     persist_result=False,
 )
-async def cancel_booking(
+@rehearsable
+async def cancel_booking(  # noqa: PLR0917 — the fields of the form, by name
     reference: Reference,
     received_by: ReceivedBy,
     reason: Annotated[CancelReason, by_code(CANCEL_REASONS)],
     received_at: datetime | None = None,
     by_office: bool = False,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """お電話で受けた取消し（規約第6条(3)）を記録します。
 
@@ -52,8 +55,9 @@ async def cancel_booking(
         received_at: お電話を受けた日時。空のときは今です。後から入力するときは、必ず受けた日時を入れてください。
         by_office: 所の都合による取消しのとき、しるしを付けます。お詫びのお知らせになります。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("cancel-booking", as_of, flow_run.id)
+    run = begin("cancel-booking", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     form = Cancellation(reference, received_by, reason, received_at, by_office)
     done = ask(summary, staff_steps.cancel_booking, run, form)

@@ -13,6 +13,7 @@ from madoguchi.domain.staff import SEEN, Seen
 from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_attendance import CheckIn
@@ -29,12 +30,14 @@ _TITLE = "来談の記録"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def check_in(
     reference: Reference,
     who: Annotated[Seen, by_code(SEEN)],
     received_by: ReceivedBy,
     seen_at: datetime | None = None,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """来談された方がいるか、担当者が記録します。
 
@@ -48,8 +51,9 @@ async def check_in(
         received_by: 記録する担当者の職員番号か名字。お客さまのお名前や電話番号は入れないでください。
         seen_at: 確かめた日時。空のときは今です。後から入力するときは、必ず確かめた日時を入れてください。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("check-in", as_of, flow_run.id)
+    run = begin("check-in", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     done = ask(summary, staff_steps.check_in, run, CheckIn(reference, who, received_by, seen_at))
     if isinstance(done, Refused):

@@ -14,6 +14,7 @@ from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.scheduling import ScheduleReport
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
@@ -31,6 +32,7 @@ _TITLE = "申込みの判断"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def decide_request(  # noqa: PLR0917 — the fields of the form, by name
     reference: Reference,
     decision: Annotated[Decision, by_code(DECISIONS)],
@@ -39,6 +41,7 @@ async def decide_request(  # noqa: PLR0917 — the fields of the form, by name
     start: datetime | None = None,
     tell: Annotated[Tell, by_code(TELLS)] = "メールで知らせる",
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """職員の確認を待っている申込みを、承認するかお断りします。
 
@@ -55,8 +58,9 @@ async def decide_request(  # noqa: PLR0917 — the fields of the form, by name
             当日も選べます。空のときは、ご希望の中から申込みの順に決めます。
         tell: お断りをメールで知らせるか、もうお電話で知らせたか。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("decide-request", as_of, flow_run.id)
+    run = begin("decide-request", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     form = Ruling(reference, decision, received_by, reason, start, tell)
     done = ask(summary, staff_steps.decide_request, run, form)

@@ -14,6 +14,7 @@ from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.scheduling import ScheduleReport
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
@@ -31,13 +32,15 @@ _TITLE = "予約の日時の変更"
     timeout_seconds=3600,
     persist_result=False,
 )
-async def move_booking(
+@rehearsable
+async def move_booking(  # noqa: PLR0917 — the fields of the form, by name
     reference: Reference,
     start: datetime,
     received_by: ReceivedBy,
     reason: Annotated[MoveReason, by_code(MOVE_REASONS)],
     counsellor: str | None = None,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """予約を別の日時に変えます。
 
@@ -52,8 +55,9 @@ async def move_booking(
         reason: 変更の理由を選んでください。
         counsellor: 担当者のコード。空のときは、できるだけ今の担当者のままにします。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("move-booking", as_of, flow_run.id)
+    run = begin("move-booking", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     form = Move(reference, start, received_by, reason, counsellor)
     done = ask(summary, staff_steps.move_booking, run, form)

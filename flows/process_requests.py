@@ -15,6 +15,7 @@ from tasks.delivery import DeliveryReport
 from tasks.inbox import InboxReport
 from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import (
     attempt,
     begin,
@@ -36,10 +37,12 @@ from tasks.summary import Summary
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def process_requests(
     path: str | None = None,
     source: Literal["google", "logo", "microsoft"] | None = None,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """申込みフォームの書き出しを読み込み、枠を決め、Zoomミーティングを作り、お知らせを送ります。
 
@@ -49,8 +52,9 @@ async def process_requests(
         path: 読み込むファイル。空のときは受信フォルダーにあるものをすべて読みます。
         source: フォームの種類。空のときは見出しから判断します。
         as_of: この時点のものとして処理します。空のときは今です。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("process-requests", as_of, flow_run.id)
+    run = begin("process-requests", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
 
     received = attempt(summary, steps.receive_exports, InboxReport(), run, path, source)

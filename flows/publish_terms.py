@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
 
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin, finish, run_name
 from tasks.site_steps import (
     CarriedOn,
@@ -29,7 +30,8 @@ from tasks.summary import Summary
     timeout_seconds=600,
     persist_result=False,
 )
-async def publish_terms(as_of: datetime | None = None) -> State[Any]:
+@rehearsable
+async def publish_terms(as_of: datetime | None = None, rehearse: bool = False) -> State[Any]:
     """利用規約の公開サイトを、今の規約に合わせて作り直します。
 
     公表した変更は、効力が生じる日の午前0時に「今の規約」になります。毎日その時刻のあとに自動で動きます。
@@ -38,8 +40,9 @@ async def publish_terms(as_of: datetime | None = None) -> State[Any]:
 
     Args:
         as_of: この時点のものとして作ります。空のときは今です。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("publish-terms", as_of, flow_run.id)
+    run = begin("publish-terms", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     carried = attempt(summary, carry_on, CarriedOn(), run)
     summary.lacking(lacking_amendments(carried))

@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from tasks import notice_steps
 from tasks.bounces import BounceReport
 from tasks.notice_reports import bounces_report, lacking_bounces
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin, finish, run_name
 from tasks.summary import Summary
 
@@ -23,7 +24,8 @@ from tasks.summary import Summary
     timeout_seconds=3600,
     persist_result=False,
 )
-async def read_bounces(as_of: datetime | None = None) -> State[Any]:
+@rehearsable
+async def read_bounces(as_of: datetime | None = None, rehearse: bool = False) -> State[Any]:
     """戻ってきたメール（配信状況の通知）を読みます。
 
     届かないアドレスへのメールを止め、お電話が要る方を職員の確認待ちの一覧に入れます。
@@ -31,8 +33,9 @@ async def read_bounces(as_of: datetime | None = None) -> State[Any]:
 
     Args:
         as_of: この時点のものとして処理します。空のときは今です。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("read-bounces", as_of, flow_run.id)
+    run = begin("read-bounces", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     read = attempt(summary, notice_steps.read_bounces, BounceReport(), run)
     summary.lacking(lacking_bounces(read))

@@ -17,6 +17,7 @@ from tasks.meeting_removal import RemovalReport
 from tasks.meetings import MeetingsReport
 from tasks.reconcile_report import lacking_comparison, lacking_late_evidence, reconcile_report
 from tasks.reconciliation import ReconcileReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin, finish, lacking_meetings, lacking_messages, run_name
 from tasks.summary import Summary
 
@@ -28,7 +29,10 @@ from tasks.summary import Summary
     timeout_seconds=3600,
     persist_result=False,
 )
-async def reconcile_zoom(as_of: datetime | None = None, repair_many: bool = False) -> State[Any]:
+@rehearsable
+async def reconcile_zoom(
+    as_of: datetime | None = None, repair_many: bool = False, rehearse: bool = False
+) -> State[Any]:
     """予約とZoomのミーティングを照らし合わせ、安全に直せる違いは直し、ほかは職員に知らせます。
 
     終わった面談の参加の記録も読みます。何度実行しても、違いがなければ何もしません。この窓口のものでない
@@ -37,8 +41,9 @@ async def reconcile_zoom(as_of: datetime | None = None, repair_many: bool = Fals
     Args:
         as_of: この時点のものとして処理します。空のときは今です。
         repair_many: 一度に多くのミーティングが消えているときも作り直し、新しいリンクをお知らせします。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("reconcile-zoom", as_of, flow_run.id)
+    run = begin("reconcile-zoom", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
 
     changed: list[tuple[str, str, str]] = attempt(summary, day_steps.take_in_events, [], run)

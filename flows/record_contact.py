@@ -13,6 +13,7 @@ from madoguchi.domain.staff import ABOUTS, CHANNELS, About, Channel
 from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_attendance import Contact
@@ -29,13 +30,15 @@ _TITLE = "連絡の記録"
     timeout_seconds=3600,
     persist_result=False,
 )
-async def record_contact(
+@rehearsable
+async def record_contact(  # noqa: PLR0917 — the fields of the form, by name
     reference: Reference,
     channel: Annotated[Channel, by_code(CHANNELS)],
     about: Annotated[About, by_code(ABOUTS)],
     received_by: ReceivedBy,
     received_at: datetime | None = None,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """お電話やメールでのご連絡（規約第6条(3)）を記録します。
 
@@ -53,8 +56,9 @@ async def record_contact(
         received_at: ご連絡を受けた（お伝えした）日時。空のときは今です。後から入力するときは、必ず実際の時刻を
             入れてください。留守番電話やメールは、残された時刻、届いた時刻を入れます。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("record-contact", as_of, flow_run.id)
+    run = begin("record-contact", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     done = ask(summary, staff_steps.record_contact, run, Contact(reference, channel, about, received_by, received_at))
     if isinstance(done, Refused):

@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from madoguchi.domain.notice_proof import HOWS, PURPOSES, How, Purpose
 from tasks import notice_steps
 from tasks.notice_forms import Told
+from tasks.rehearsal import rehearsable
 from tasks.reporting import begin
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
@@ -27,6 +28,7 @@ _TITLE = "お知らせした記録"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def record_notice(  # noqa: PLR0917 — the fields of the form, by name
     reference: Reference,
     code: str,
@@ -35,6 +37,7 @@ async def record_notice(  # noqa: PLR0917 — the fields of the form, by name
     happened_at: datetime | None = None,
     purpose: Annotated[Purpose, by_code(PURPOSES)] = "改定のお知らせ",
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """規約の改定（第13条）を、電話や郵便などメール以外の方法でお知らせしたことを記録します。
 
@@ -49,8 +52,9 @@ async def record_notice(  # noqa: PLR0917 — the fields of the form, by name
         happened_at: お伝えした日時。空のときは今です。後から入力するときは、必ず実際の日時を入れてください。
         purpose: 何をお伝えしたか。改定を取りやめたことをお伝えしたときは「取りやめのお知らせ」にします。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("record-notice", as_of, flow_run.id)
+    run = begin("record-notice", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     form = Told(reference, code, how, received_by, happened_at, purpose)
     done = ask(summary, notice_steps.record_notice, run, form)

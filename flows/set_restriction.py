@@ -18,6 +18,7 @@ from madoguchi.domain.staff import (
     RestrictionReason,
 )
 from tasks import staff_steps
+from tasks.rehearsal import rehearsable
 from tasks.reporting import begin
 from tasks.restrictions import Decided, Document
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
@@ -34,6 +35,7 @@ _TITLE = "利用の制限"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def set_restriction(  # noqa: PLR0917 — the fields of the form, by name
     reference: Reference,
     action: Annotated[Restricting, by_code(RESTRICTING)],
@@ -43,6 +45,7 @@ async def set_restriction(  # noqa: PLR0917 — the fields of the form, by name
     until: date | None = None,
     document: Document | None = None,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """今後の利用をお断りする決定と、その解除を記録します（規約第6条(3)、第12条(1)）。
 
@@ -59,8 +62,9 @@ async def set_restriction(  # noqa: PLR0917 — the fields of the form, by name
         until: 制限の最後の日。空のときは、解除するまで続きます。
         document: 決定の文書番号（例: 松職発0924第3号、A-2026-12）。なければ空のままにします。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("set-restriction", as_of, flow_run.id)
+    run = begin("set-restriction", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     form = Decided(reference, action, reason, received_by, ground, until, document)
     done = ask(summary, staff_steps.set_restriction, run, form)

@@ -13,6 +13,7 @@ from madoguchi.domain.staff import ATTENDANCE_REASONS, ATTENDANCES, Attendance, 
 from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.staff import ReceivedBy, Reference, Refused, by_code
 from tasks.staff_attendance import Settlement
@@ -29,12 +30,14 @@ _TITLE = "出欠の決定"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def settle_attendance(
     reference: Reference,
     verdict: Annotated[Attendance, by_code(ATTENDANCES)],
     reason: Annotated[AttendanceReason, by_code(ATTENDANCE_REASONS)],
     received_by: ReceivedBy,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """出欠を職員が決めます（規約第6条(3)）。
 
@@ -49,8 +52,9 @@ async def settle_attendance(
         reason: どのように確かめたか、または事情。記録に残り、ご本人には伝わりません。
         received_by: 決めた職員の職員番号か名字。記録に残ります。お客さまのお名前や電話番号は入れないでください。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("settle-attendance", as_of, flow_run.id)
+    run = begin("settle-attendance", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     done = ask(summary, staff_steps.settle_attendance, run, Settlement(reference, verdict, reason, received_by))
     if isinstance(done, Refused):

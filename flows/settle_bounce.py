@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from madoguchi.domain.notice_proof import HANDLED, Handled
 from tasks import notice_steps
 from tasks.notice_forms import Settled
+from tasks.rehearsal import rehearsable
 from tasks.reporting import begin
 from tasks.staff import Matter, ReceivedBy, Refused, by_code
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
@@ -27,11 +28,13 @@ _TITLE = "戻ってきたメールへの対応"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def settle_bounce(
     reference: Matter,
     outcome: Annotated[Handled, by_code(HANDLED)],
     received_by: ReceivedBy,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """戻ってきたメールについて、どのように対応したかを記録します。
 
@@ -44,8 +47,9 @@ async def settle_bounce(
         outcome: 用件を「ご本人に伝えた」、ご本人に確かめて「アドレスは使える」、または原因を「確かめた」。
         received_by: 対応した職員の職員番号か名字。記録に残ります。お客さまのお名前や電話番号は入れないでください。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("settle-bounce", as_of, flow_run.id)
+    run = begin("settle-bounce", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     done = ask(summary, notice_steps.settle_bounce, run, Settled(reference, outcome, received_by))
     if isinstance(done, Refused):

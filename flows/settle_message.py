@@ -13,6 +13,7 @@ from madoguchi.domain.staff import MESSAGE_OUTCOMES, MessageOutcome
 from tasks import day_steps, staff_steps, steps
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin
 from tasks.staff import ReceivedBy, Refused, by_code
 from tasks.staff_messages import Answer, MessageId
@@ -29,11 +30,13 @@ _TITLE = "お知らせの確認"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def settle_message(
     message: MessageId,
     outcome: Annotated[MessageOutcome, by_code(MESSAGE_OUTCOMES)],
     received_by: ReceivedBy,
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """届いたか分からないお知らせ、送れなかったお知らせを、どうするか決めます。
 
@@ -45,8 +48,9 @@ async def settle_message(
         outcome: ご本人に確かめて「届いていた」、「もう一度送る」、またはお電話で用件を「電話で伝えた」。
         received_by: 決めた職員の職員番号か名字。記録に残ります。お客さまのお名前や電話番号は入れないでください。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("settle-message", as_of, flow_run.id)
+    run = begin("settle-message", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     done = ask(summary, staff_steps.settle_message, run, Answer(message, outcome, received_by))
     if isinstance(done, Refused):

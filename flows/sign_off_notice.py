@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from madoguchi.domain.notice_proof import PURPOSES, Purpose
 from tasks import notice_steps
 from tasks.notice_forms import Signature
+from tasks.rehearsal import rehearsable
 from tasks.reporting import begin
 from tasks.staff import ReceivedBy, Refused, by_code
 from tasks.staff_reports import After, ask, conclude, form_name, refuse
@@ -27,11 +28,13 @@ _TITLE = "お知らせの合計の確認"
     timeout_seconds=3600,
     persist_result=False,
 )
+@rehearsable
 async def sign_off_notice(
     code: str,
     signed_by: ReceivedBy,
     purpose: Annotated[Purpose, by_code(PURPOSES)] = "改定のお知らせ",
     as_of: datetime | None = None,
+    rehearse: bool = False,
 ) -> State[Any]:
     """規約の改定のお知らせ（第13条）について、お知らせした方の合計を確認し、そのまま記録に残します。
 
@@ -43,8 +46,9 @@ async def sign_off_notice(
         signed_by: 確認した職員の職員番号か名字。記録に残ります。
         purpose: どのお知らせの合計を確認したか。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("sign-off-notice", as_of, flow_run.id)
+    run = begin("sign-off-notice", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     done = ask(summary, notice_steps.sign_off_notice, run, Signature(code, signed_by, purpose))
     if isinstance(done, Refused):

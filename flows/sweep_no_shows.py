@@ -13,6 +13,7 @@ from tasks import day_steps, steps
 from tasks.day_reports import lacking_removals
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
+from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin, finish, lacking_messages, run_name
 from tasks.summary import Summary
 from tasks.sweep_reports import lacking_verdicts, sweep_report
@@ -26,7 +27,8 @@ from tasks.verdicts import SweepReport
     timeout_seconds=3600,
     persist_result=False,
 )
-async def sweep_no_shows(as_of: datetime | None = None) -> State[Any]:
+@rehearsable
+async def sweep_no_shows(as_of: datetime | None = None, rehearse: bool = False) -> State[Any]:
     """開始から10分たった相談の出欠を、記録から決めます。遅れて動いても、10分の時点のこととして決めます。
 
     一つの相談を決めるのは一度だけです。言い切れないものは、職員の確認を待ちます。
@@ -34,8 +36,9 @@ async def sweep_no_shows(as_of: datetime | None = None) -> State[Any]:
 
     Args:
         as_of: この時点のものとして処理します。空のときは今です。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("sweep-no-shows", as_of, flow_run.id)
+    run = begin("sweep-no-shows", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
     changed: list[tuple[str, str, str]] = attempt(summary, day_steps.take_in_events, [], run)
     asked: list[str] = attempt(summary, day_steps.observe, [], run)

@@ -25,6 +25,7 @@ from tasks.amendment_reports import (
 )
 from tasks.amendments import ProposedWithdrawal, TakingBack
 from tasks.approval import answer_to, asked_before, question, require_yes
+from tasks.rehearsal import rehearsable
 from tasks.reporting import begin
 from tasks.staff import ReceivedBy, Refused
 from tasks.summary import Summary
@@ -41,7 +42,10 @@ _TITLE = "利用規約の変更の取下げ"
     timeout_seconds=15 * 24 * 3600,
     persist_result=False,
 )
-async def withdraw_amendment(code: str, reason: str, approver: ReceivedBy, as_of: datetime | None = None) -> State[Any]:
+@rehearsable
+async def withdraw_amendment(
+    code: str, reason: str, approver: ReceivedBy, as_of: datetime | None = None, rehearse: bool = False
+) -> State[Any]:
     """公表した規約の変更を、効力が生じる前に取り下げます。
 
     はじめに、送るメールと送り先の人数を確認画面に出し、承認を待ちます。「はい」の返事があると、その変更は
@@ -53,8 +57,9 @@ async def withdraw_amendment(code: str, reason: str, approver: ReceivedBy, as_of
         reason: 取り下げる理由。サイトとメールに載る、公開の文です。
         approver: 承認する職員の職員番号か名字。記録に残ります。
         as_of: この時点のものとして処理します。ふだんは空のままにしてください。
+        rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
-    run = begin("withdraw-amendment", as_of, flow_run.id)
+    run = begin("withdraw-amendment", as_of, flow_run.id, rehearse=rehearse)
     form, total = TakingBack(code, reason, approver), Summary()
     try:
         proposed = required(total, steps.propose_withdrawal, run, form)

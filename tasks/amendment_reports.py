@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, ParamSpec, TypeVar
 
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -31,6 +30,7 @@ from tasks.announcing import (
     reach_of_announcement,
     reach_of_withdrawal,
 )
+from tasks.artifacts import PreviewShown, are_kept, publish
 from tasks.reporting import run_name, untagged
 from tasks.staff import Refused
 from tasks.steps import StepError
@@ -181,13 +181,16 @@ def withdrawal_preview(services: Services, run: Run, proposed: ProposedWithdrawa
 
 
 async def show_preview(run: Run, preview: Preview) -> None:
-    """Publish the preview as an artifact and note in the record that the run waits for a person."""
-    await acreate_markdown_artifact(
-        key=f"{run.flow}-preview", markdown=preview.markdown, description="承認する前の確認"
-    )
+    """Publish the preview as an artifact and note in the record that the run waits for a person.
+
+    PreviewShown in a rehearsal: there is nobody to wait for.
+    """
+    await publish(f"{run.flow}-preview", preview.markdown, "承認する前の確認")
     wired = services()
     with wired.database.write() as session:
         store.mark_run(session, run.record_id, _WAITING, "承認を待っています。")
+    if are_kept():
+        raise PreviewShown
 
 
 def goes_on(run: Run) -> None:
@@ -263,7 +266,7 @@ async def refuse(run: Run, title: str, refused: Refused) -> State[Any]:
     sentence = str(refused)
     _record_end(run, "failed", sentence, {}, [{"reference": run.flow, "reason": "REFUSED"}])
     page = f"# {title}\n\n**できませんでした。**\n\n{sentence}"
-    await acreate_markdown_artifact(key=run.flow, markdown=page, description=sentence[:200])
+    await publish(run.flow, page, sentence[:200])
     return Failed(message=sentence)
 
 
@@ -292,9 +295,9 @@ async def conclude(  # noqa: PLR0917 — all that a run came to
     incomplete = summary.incomplete + ([{"reference": code, "reason": "NOTICES_LEFT"}] if left else [])
     incomplete += [{"reference": code, "reason": "WITHDRAWN_MEANWHILE"}] if overtaken else []
     _record_end(run, "completed" if complete else "failed", said, dict(summary.counts), incomplete)
-    await acreate_markdown_artifact(key=run.flow, markdown="\n\n".join(parts), description=said[:200])
+    await publish(run.flow, "\n\n".join(parts), said[:200])
     if proof:
-        await acreate_markdown_artifact(key=f"{run.flow}-proof", markdown=proof, description=f"お知らせの証明 {code}")
+        await publish(f"{run.flow}-proof", proof, f"お知らせの証明 {code}")
     return Completed(message=said) if complete else Failed(message=said)
 
 
@@ -302,7 +305,7 @@ async def broke_off(run: Run, title: str, summary: Summary) -> State[Any]:
     """End a run of which a step broke off before anything was announced."""
     said = f"処理が途中で止まりました。{summary.sentence()}"
     _record_end(run, "failed", said, dict(summary.counts), summary.incomplete)
-    await acreate_markdown_artifact(key=run.flow, markdown=f"# {title}\n\n{said}", description=said[:200])
+    await publish(run.flow, f"# {title}\n\n{said}", said[:200])
     return Failed(message=said)
 
 

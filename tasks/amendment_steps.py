@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from madoguchi.domain.amendment import NoticePurpose
 from tasks import amendments, announcing, notice_delivery, publishing
 from tasks.amendment_reports import Preview, announcement_preview, withdrawal_preview
+from tasks.artifacts import are_kept
 from tasks.proof import proof_markdown
 from tasks.staff import Refused
 from tasks.steps import codes_only
@@ -98,7 +99,8 @@ def queue_notices(run: Run, code: str, purpose: NoticePurpose) -> announcing.Que
 def deliver_notices(run: Run, code: str) -> notice_delivery.NoticeDelivery:
     """Send what is about this amendment; the dashboard shows how far it has come."""
     of = announcing.id_of(services(), code)
-    return notice_delivery.deliver_notices(services(), run, progress=Progress(f"{run.flow}-progress"), amendment_id=of)
+    progress = None if are_kept() else Progress(f"{run.flow}-progress")
+    return notice_delivery.deliver_notices(services(), run, progress=progress, amendment_id=of)
 
 
 @task(name="prove notices", task_run_name="お知らせの証明を作る", cache_policy=NO_CACHE, persist_result=False)

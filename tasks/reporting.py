@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas import State
 from prefect.context import TagsContext
 from prefect.runtime import flow_run
@@ -18,6 +17,7 @@ from madoguchi.domain.notice_proof import bounce_reason_ja
 from madoguchi.domain.office import JST
 from madoguchi.domain.verdict import reason_ja
 from madoguchi.store.runs import open_tasks
+from tasks.artifacts import publish
 from tasks.bounces import CALL_BOUNCED, MAIL_REFUSED, UNCLEAR_BOUNCES
 from tasks.day_list import day_list_markdown
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE, DeliveryReport
@@ -81,20 +81,27 @@ def run_name(flow: str) -> str:
     if isinstance(as_of, str):
         as_of = datetime.fromisoformat(as_of)
     local = as_of.astimezone(JST) if as_of.tzinfo else as_of
-    parts = [flow, f"{local:%Y-%m-%d %H:%M}", str(parameters.get("source") or "")]
+    rehearsal = "予行" if parameters.get("rehearse") else ""
+    parts = [flow, f"{local:%Y-%m-%d %H:%M}", str(parameters.get("source") or ""), rehearsal]
     return " ".join(part for part in parts if part)
 
 
-def begin(flow: str, as_of: datetime | None, prefect_run: str | None) -> Run:
-    """Start a run and record it."""
-    return record_begin(services(), new_run(flow, as_of, prefect_run))
+def begin(flow: str, as_of: datetime | None, prefect_run: str | None, *, rehearse: bool = False) -> Run:
+    """Start a run and record it.
+
+    StepError when a rehearsal was asked for and these are the real services: nothing may be done then.
+    """
+    wired = services()
+    if rehearse and not wired.is_rehearsal:
+        raise StepError("REHEARSAL_ON_REAL_SERVICES")
+    return record_begin(wired, new_run(flow, as_of, prefect_run))
 
 
 async def finish(run: Run, summary: Summary, markdown: str) -> State[Any]:
     """Record the end, publish the artifact and return the final state: Failed while anything that was due is undone."""
     record_end(services(), run, summary)
-    await acreate_markdown_artifact(key=run.flow, markdown=markdown, description=summary.sentence())
-    if run.flow in _OF_THE_DAY:
+    await publish(run.flow, markdown, summary.sentence())
+    if run.flow in _OF_THE_DAY and not services().is_rehearsal:
         await publish_day_list(run)
     if summary.is_complete:
         return Completed(message=_short(summary))
@@ -105,7 +112,7 @@ async def publish_day_list(run: Run) -> None:
     """Publish today's sessions and what waits for a person as the artifact `day-list`, without personal data."""
     wired = services()
     markdown = day_list_markdown(wired, run.at(wired.clock()))
-    await acreate_markdown_artifact(key="day-list", markdown=markdown, description="今日の一覧")
+    await publish("day-list", markdown, "今日の一覧")
 
 
 def _short(summary: Summary) -> str:

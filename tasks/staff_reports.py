@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -16,6 +15,7 @@ from madoguchi.domain.reference import normalise_reference
 from madoguchi.domain.staff import moment_ja
 from madoguchi.store.runs import finish_run
 from madoguchi.store.staff_bookings import sessions_of
+from tasks.artifacts import publish
 from tasks.day_reports import lacking_removals, section
 from tasks.delivery import DeliveryReport
 from tasks.meeting_removal import RemovalReport
@@ -73,7 +73,7 @@ async def refuse(run: Run, title: str, refused: Refused) -> State[Any]:
             now=wired.clock(),
         )
     page = f"# {title}\n\n**できませんでした。何も変わっていません。**\n\n{sentence}"
-    await acreate_markdown_artifact(key=run.flow, markdown=page, description=sentence)
+    await publish(run.flow, page, sentence)
     return Failed(message=sentence)
 
 
@@ -112,7 +112,7 @@ async def conclude(run: Run, title: str, summary: Summary, done: Done | None, af
             now=wired.clock(),
         )
     markdown = "\n\n".join(part for part in parts if part)
-    await acreate_markdown_artifact(key=run.flow, markdown=markdown, description=said)
+    await publish(run.flow, markdown, said)
     return Completed(message=said) if summary.is_complete else Failed(message=said)
 
 

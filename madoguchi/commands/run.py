@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from inspect import signature
@@ -28,7 +29,7 @@ class WrongUse(Exception):  # noqa: N818 — named by what happened
 def run(
     settings: Settings, flow: str, as_of: datetime | None, pairs: Sequence[tuple[str, str]], *, as_json: bool
 ) -> int:
-    """Run `flow` and print its summary; 0 complete, 1 incomplete or failed, 2 wrong use."""
+    """Run `flow` and print its summary; 0 complete, or rehearsed, 1 incomplete or failed, 2 wrong use."""
     # Prefect and its libraries print where they like; stdout is a contract.
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -39,6 +40,8 @@ def run(
         except PrefectServerError as error:
             print(f"madoguchi run {flow}: {error}", file=sys.stderr)
             return 1
+    if isinstance(record, Rehearsal):
+        return _print_rehearsal(flow, record, state, as_json=as_json)
     if record is None:
         print(f"madoguchi run {flow}: {state}; `madoguchi check` says what is not in order", file=sys.stderr)
         return 1
@@ -49,6 +52,14 @@ def run(
     else:
         _print(summary, record.message)
     return 0 if record.state == "completed" else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What a rehearsal showed: `shown` as JSON is printed."""
+
+    shown: dict[str, Any]
+    text: str
 
 
 def checked_paths(flow: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -65,7 +76,9 @@ def checked_paths(flow: str, pairs: Sequence[tuple[str, str]]) -> dict[str, str]
     return checked
 
 
-def _run(settings: Settings, flow: str, as_of: datetime | None, given: dict[str, str]) -> tuple[RunRecord | None, str]:
+def _run(
+    settings: Settings, flow: str, as_of: datetime | None, given: dict[str, str]
+) -> tuple[RunRecord | Rehearsal | None, str]:
     connection = connect(
         settings.var_dir, settings.prefect.host, settings.prefect.port, ROOT / "config" / "prefect_logging.yml"
     )
@@ -73,6 +86,7 @@ def _run(settings: Settings, flow: str, as_of: datetime | None, given: dict[str,
     from prefect import tags
 
     from madoguchi.store.runs import run_of_prefect
+    from tasks.rehearsal import rehearsed
     from tasks.wiring import services
 
     function = flow_function(flow)
@@ -83,6 +97,9 @@ def _run(settings: Settings, flow: str, as_of: datetime | None, given: dict[str,
     connection.wait_until_ready()
     with tags("by-hand", settings.mode, *filter(None, [given.get("source")])):
         state = asyncio.run(_state_of(function, parameters))
+    shown = rehearsed(str(state.state_details.flow_run_id))
+    if shown is not None:
+        return Rehearsal(shown.to_json(), str(state.message)), f"{state.name}: {state.message}"
     with wired.database.read() as session:
         record = run_of_prefect(session, str(state.state_details.flow_run_id))
         if record is not None and record.finished_at is None:
@@ -130,6 +147,18 @@ def _summary(record: RunRecord) -> dict[str, Any]:
         "counts": record.counts,
         "incomplete": record.incomplete,
     }
+
+
+def _print_rehearsal(flow: str, rehearsal: Rehearsal, state: str, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps(rehearsal.shown, ensure_ascii=False))
+        print(f"madoguchi run {flow}: {state}", file=sys.stderr)
+        return 0
+    print(rehearsal.text)
+    for name, rows in rehearsal.shown["rehearsal"].items():
+        for row in rows if isinstance(rows, list) else ():
+            print(f"  {name:<9} " + "  ".join(str(value) for value in row.values() if value not in (None, "", [])))
+    return 0
 
 
 def _print(summary: dict[str, Any], message: str) -> None:
