@@ -1,0 +1,226 @@
+"""Fourteen days as they are to be: who applies and what they do then, what goes wrong and when. All of it from a seed.
+
+Monday 14 September 2026; 21 to 23 are public holidays, and the 18th becomes a closed day in the middle. People are
+fictional. Nothing here knows what the product does.
+"""
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+
+from madoguchi.domain.office import JST
+from tests.world import HEADER
+
+MONDAY = date(2026, 9, 14)
+CLOSED_LATER = date(2026, 9, 18)
+"""Closed by the office on Wednesday, with sessions on it."""
+CHANGED_ON = date(2026, 9, 16)
+HOLIDAYS = {date(2026, 9, 21), date(2026, 9, 22), date(2026, 9, 23)}
+GRID = [time(hour, minute) for hour in range(11, 15) for minute in (0, 30)]
+EXPORTS = (time(9, 2), time(11, 42), time(14, 47))
+"""When the form's export arrives on a working day; on other days once, at noon."""
+
+_SURNAMES = [("架空", "カクウ"), ("見本", "ミホン"), ("仮名", "カメイ"), ("例示", "レイジ"), ("試筆", "シヒツ"),
+             ("雛形", "ヒナガタ"), ("虚構", "キョコウ")]  # fmt: skip
+_GIVEN = [("七海", "ナナミ"), ("花子", "ハナコ"), ("太郎", "タロウ"), ("桜", "サクラ"), ("次郎", "ジロウ"),
+          ("美咲", "ミサキ"), ("健太", "ケンタ"), ("由紀", "ユキ"), ("直樹", "ナオキ"), ("真央", "マオ"),
+          ("大輔", "ダイスケ"), ("里奈", "リナ"), ("和也", "カズヤ"), ("恵", "メグミ")]  # fmt: skip
+
+COMES, AWAY, WAITS, HOST_LATE, HOST_NEVER = "comes", "away", "waits", "host late", "host never"
+CALLS, CALLS_NOTED_LATE, CANCELS, MOVES, BOUNCES = "calls", "calls, noted late", "cancels", "moves", "bounces"
+CONDUCTS = {
+    COMES: 28, AWAY: 7, WAITS: 3, HOST_LATE: 2, HOST_NEVER: 2, CALLS: 4, CALLS_NOTED_LATE: 3, CANCELS: 5, MOVES: 4,
+    BOUNCES: 2,
+}  # fmt: skip
+"""What people do who get a session, and how many of them there are."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """One row of the export. `expected`: outcome and reason of the row; `conduct`: what they do with a session."""
+
+    row: int
+    applied: datetime
+    cells: tuple[str, ...]
+    email: str
+    conduct: str = COMES
+    expected: tuple[str, str | None] = ("accept", None)
+    early: int = -3
+    """Minutes after the start at which they come or call."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something goes wrong. `until`: when it is over, for kinds that last."""
+
+    kind: str
+    at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Script:
+    """`exports`: when which rows (so many from the top) have been exported."""
+
+    seed: int
+    starts: datetime
+    ends: datetime
+    people: tuple[Person, ...]
+    exports: tuple[tuple[datetime, int], ...]
+    troubles: tuple[Trouble, ...]
+    step: int = 30
+    """Minutes between two ticks of the frequent flows where nothing happens."""
+    closures: frozenset[date] = field(default_factory=frozenset)
+
+
+def at(day, clock):
+    return datetime.combine(day, clock if isinstance(clock, time) else time.fromisoformat(clock), JST)
+
+
+def is_open(day, closures=frozenset()):
+    return day.weekday() < 5 and day not in HOLIDAYS and day not in closures
+
+
+DIRTY = [
+    ({"name": "", "kana": ""}, ("reject", "MISSING_NAME")),
+    ({"number": ""}, ("reject", "MISSING_NUMBER")),
+    ({"clock": "", "second": "", "third": ""}, ("reject", "MISSING_DATETIME")),
+    ({"day": "2026/11/31"}, ("reject", "INVALID_DATE")),
+    ({"day": "2026/10/03", "second": "", "third": ""}, ("reject", "NON_WORKING_DAY")),
+    ({"day": "2026/10/12", "second": "", "third": ""}, ("reject", "NON_WORKING_DAY")),
+    ({"clock": "15:30", "second": "", "third": ""}, ("reject", "OUT_OF_WINDOW")),
+    ({"clock": "午後2時頃"}, ("needs_review", "TIME_FREE_TEXT")),
+    ({"number": "9.9999E+12"}, ("needs_review", "NUMBER_PRECISION_LOST")),
+    ({"consent": "同意しません"}, ("needs_review", "CONSENT_REFUSED")),
+]
+"""Rows that cannot be booked as they stand, and what has to come of them."""
+MESSY = [
+    lambda cells: {"number": _wide(cells["number"])},
+    lambda cells: {"clock": cells["clock"].replace(":", "時") + "分"},
+    lambda cells: {"email": " " + cells["email"]},
+    lambda cells: {"day": _wide(cells["day"])},
+]
+"""Rows written otherwise, and good all the same."""
+
+
+def _wide(text):
+    return "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text)
+
+
+def _stamp(moment):
+    half = "午前" if moment.hour < 12 else "午後"
+    return f"{moment:%Y/%m/%d} {moment.hour % 12 or 12}:{moment:%M:%S} {half} GMT+9"
+
+
+def _cells(row, moment, wishes):
+    surname, given = _SURNAMES[row % len(_SURNAMES)], _GIVEN[row // len(_SURNAMES) % len(_GIVEN)]
+    shown = [f"{day:%Y/%m/%d} {clock:%H:%M}" for day, clock in wishes]
+    return {
+        "stamp": _stamp(moment), "email": f"kakuu{row}@example.jp", "name": f"{surname[0]} {given[0]}",
+        "kana": f"{surname[1]} {given[1]}", "number": f"99999-9100{row:04d}", "registration": "ハローワーク利用登録者",
+        "day": shown[0].split()[0], "clock": shown[0].split()[1], "second": shown[1] if len(shown) > 1 else "",
+        "third": shown[2] if len(shown) > 2 else "", "companion": "なし", "consent": "確認し、同意します",
+    }  # fmt: skip
+
+
+def _wishes(chance, applied, last):
+    """Up to three starts from the day after on, the nearer the likelier."""
+    days = [applied.date() + timedelta(days=n) for n in range(1, 20)]
+    # From Wednesday on the form says that Friday is closed.
+    closed = {CLOSED_LATER} if applied.date() >= CHANGED_ON else set()
+    days = [day for day in days if is_open(day, closed) and day <= last]
+    found = []
+    for _ in range(chance.choice((1, 2, 3, 3))):
+        wish = (days[min(int(chance.expovariate(0.7)), len(days) - 1)], chance.choice(GRID))
+        if wish not in found:
+            found.append(wish)
+    return found
+
+
+def _slots(start, days):
+    """When exports arrive: three times a working day, once on any other."""
+    for n in range(days):
+        day = start + timedelta(days=n)
+        for clock in EXPORTS if is_open(day) else (time(12, 0),):
+            yield at(day, clock)
+
+
+def make_people(chance, start, days, conducts, dirty):
+    """Everybody, in the order in which they apply, with the exports that bring them."""
+    kinds = [(conduct, None) for conduct, number in conducts.items() for _ in range(number)]
+    kinds += [(COMES, each) for each in dirty]
+    chance.shuffle(kinds)
+    slots = list(_slots(start, days))[:-2]
+    last = start + timedelta(days=days + 3)
+    # The first export brings more: the form was open over the weekend.
+    when = sorted([slots[0]] * (len(kinds) // 6) + chance.choices(slots, k=len(kinds) - len(kinds) // 6))
+    people, exports = [], dict.fromkeys(slots, 0)
+    for row, (slot, (conduct, dirt)) in enumerate(zip(when, kinds, strict=True), 1):
+        applied = slot - timedelta(minutes=chance.randint(4, 90), seconds=chance.randint(0, 59))
+        if people and applied <= people[-1].applied:
+            applied = people[-1].applied + timedelta(seconds=chance.randint(20, 50))
+        cells = _cells(row, applied, _wishes(chance, applied, last))
+        if conduct == BOUNCES:
+            cells["email"] = f"bounce-hard-{row}@example.jp"
+        email, expected = cells["email"], ("accept", None)
+        if dirt:
+            cells, expected = cells | dirt[0], dirt[1]
+        elif chance.random() < 0.2:
+            cells |= chance.choice(MESSY)(cells)
+        early = chance.randint(2, 7) if conduct in {CALLS, CALLS_NOTED_LATE} else chance.randint(-6, 4)
+        people.append(Person(row, applied, tuple(cells.values()), email, conduct, expected, early))
+    for slot in slots:
+        exports[slot] = sum(1 for made in when if made <= slot)
+    return tuple(people), tuple(exports.items())
+
+
+def fortnight(seed):
+    """The whole of it."""
+    chance = random.Random(seed)
+    people, exports = make_people(chance, MONDAY, 14, CONDUCTS, DIRTY)
+    day = [MONDAY + timedelta(days=n) for n in range(14)]
+    troubles = (
+        Trouble("zoom down", at(day[1], "11:25"), at(day[1], "12:25")),
+        Trouble("mail down", at(day[1], "16:40"), at(day[2], "09:20")),
+        Trouble("office changed", at(day[2], "10:20")),
+        Trouble("power cut", at(day[2], "11:09"), at(day[2], "11:40")),
+        Trouble("export again", at(day[3], "09:31")),
+        Trouble("disk full", at(day[3], "13:05"), at(day[3], "13:45")),
+        Trouble("clock back", at(day[10], "10:20"), at(day[10], "11:25")),
+        Trouble("worker killed", at(day[10], "14:50")),
+        Trouble("webhooks lost", at(day[11], "10:30"), at(day[11], "12:50")),
+        Trouble("database locked", at(day[11], "14:05")),
+    )
+    return Script(
+        seed, at(MONDAY, "00:00"), at(day[13], "23:00"), people, exports, troubles, closures=frozenset({CLOSED_LATER})
+    )
+
+
+def small(seed):
+    """An afternoon, a day and three troubles: for `make test`."""
+    chance = random.Random(seed)
+    conducts = {COMES: 3, AWAY: 2, HOST_NEVER: 1, CALLS: 1, CANCELS: 1, WAITS: 1}
+    people, _ = make_people(chance, MONDAY, 2, conducts, DIRTY[:3])
+    tuesday = MONDAY + timedelta(days=1)
+    people = tuple(_on_the_second_day(person, tuesday) for person in people)
+    troubles = (
+        Trouble("mail down", at(MONDAY, "14:46"), at(MONDAY, "15:20")),
+        Trouble("power cut", at(tuesday, "11:09"), at(tuesday, "11:40")),
+        Trouble("zoom down", at(tuesday, "12:55"), at(tuesday, "13:20")),
+    )
+    exports = ((at(MONDAY, "14:47"), len(people)),)
+    return Script(seed, at(MONDAY, "14:40"), at(tuesday, "19:50"), people, exports, troubles, step=120)
+
+
+def _on_the_second_day(person, day):
+    """The same person, who applies on Monday after noon and wants Tuesday: that is when something happens."""
+    applied = at(MONDAY, "14:30") + timedelta(seconds=person.row)
+    cells = [_stamp(applied), *person.cells[1:]]
+    if person.expected[0] == "accept":
+        first, second = (GRID[(person.row + n) % len(GRID)] for n in (0, 3))
+        cells[6:10] = [f"{day:%Y/%m/%d}", f"{first:%H:%M}", f"{day:%Y/%m/%d} {second:%H:%M}", ""]
+    return replace(person, applied=applied, cells=tuple(cells))
+
+
+def header():
+    return HEADER
