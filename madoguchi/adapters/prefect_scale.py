@@ -42,6 +42,8 @@ def scale_environment(database_url: str, redis_url: str) -> dict[str, str]:
             "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
             "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": "prefect_redis.cleanup_queue",
             "PREFECT_REDIS_MESSAGING_URL": redis_url,
+            # It does not fall back on the former: without it a loop of the server asks localhost:6379 and fails.
+            "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL": redis_url,
             "PREFECT_SERVER_DOCKET_URL": redis_url,
         }
     return variables

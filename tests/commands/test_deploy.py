@@ -111,7 +111,11 @@ def test_another_kind_of_database_is_refused_without_its_password():
 def test_redis_keeps_everything_that_prefect_can_keep_there():
     pytest.importorskip("prefect_redis")
     found = scale_environment("", "redis://cache:6379/0")
-    assert sum(value == "redis://cache:6379/0" for value in found.values()) == 2
+    assert {name for name, value in found.items() if value == "redis://cache:6379/0"} == {
+        "PREFECT_REDIS_MESSAGING_URL",
+        "PREFECT_REDIS_WORKER_CLEANUP_QUEUE_URL",
+        "PREFECT_SERVER_DOCKET_URL",
+    }
     assert sorted(value for value in found.values() if value.startswith("prefect_redis.")) == [
         "prefect_redis.cleanup_queue",
         "prefect_redis.lease_storage",
