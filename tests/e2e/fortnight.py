@@ -31,16 +31,20 @@ from madoguchi.sandbox import zoom_webhooks
 from madoguchi.sandbox.zoom_day import Act, ActRefusedError, play
 from tests.e2e import fortnight_script as scripts
 from tests.e2e.day_rehearsal import SECRET
+from tests.e2e.fortnight_canaries import leaked
 from tests.e2e.fortnight_checker import figures, violations
 from tests.e2e.fortnight_clerks import Clerks
 from tests.e2e.fortnight_clock import RehearsedTime
 from tests.e2e.fortnight_machines import Machine
 from tests.e2e.fortnight_people import People, host_acts
+from tests.e2e.fortnight_receiver import receiver
 from tests.e2e.fortnight_record import live_sessions
 from tests.e2e.fortnight_troubles import Troubles
 from tests.e2e.rehearsal import rehearsal
 
 MINUTE = timedelta(minutes=1)
+STAFF = "jouhou@example.jp"
+"""Who is told of alarms."""
 FREQUENT = {
     "process-requests", "deliver-messages", "send-reminders", "read-bounces", "publish-terms", "watch", "tell-alarms",
 }  # fmt: skip
@@ -51,7 +55,7 @@ class Fortnight(Troubles):
 
     def __init__(self, script, folder, *, say=print):
         self.script, self.folder, self.say = script, folder, say
-        self.runs, self.failed = Counter(), []
+        self.runs, self.failed, self.heard = Counter(), [], []
         self.order = itertools.count()
         self.agenda = []
         self.zoom_is_down = self.has_power = False
@@ -67,13 +71,17 @@ class Fortnight(Troubles):
     def played(self):
         """Live through it all. In the block the machine is off; its disk and the stand-ins can be looked at."""
         began = time.monotonic()
-        with rehearsal(self.folder, f"sqlite:///{self.folder / 'var' / 'record.db'}", "") as office:
+        self.time = RehearsedTime(self.folder / "clock", self.script.starts)
+        with (
+            rehearsal(self.folder, f"sqlite:///{self.folder / 'var' / 'record.db'}", "") as office,
+            receiver(self.heard, self.time.now) as webhook,
+        ):
             self.office = office
-            self.time = RehearsedTime(self.folder / "clock", self.script.starts)
             self._tell_stand_ins_the_time()
             self.office_file = self.folder / "office.toml"
             shutil.copy(ROOT / "config" / "office.toml", self.office_file)
-            self.machine = Machine(office, self.time.path, self.office_file)
+            told = {"MADOGUCHI_ALARM__MAIL_TO": STAFF, "MADOGUCHI_ALARM__WEBHOOK_URL": webhook}
+            self.machine = Machine(office, self.time.path, self.office_file, **told)
             self.has_real_disk = self.machine.mount()
             try:
                 try:
@@ -276,7 +284,7 @@ def main(arguments=None):
     folder = options.keep or Path(tempfile.mkdtemp(prefix="fortnight-"))
     folder.mkdir(parents=True, exist_ok=True)
     with Fortnight(script, folder, say=say).played() as fortnight:
-        wrong = violations(fortnight)
+        wrong = [*violations(fortnight), *leaked(fortnight)]
         for line in (*figures(fortnight), *wrong):
             say(line)
         say(f"{fortnight.seconds:.0f} s, seed {seed}: {len(wrong) or 'nothing'} wrong")

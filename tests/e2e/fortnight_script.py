@@ -68,7 +68,7 @@ class Script:
     people: tuple[Person, ...]
     exports: tuple[tuple[datetime, int], ...]
     troubles: tuple[Trouble, ...]
-    step: int = 30
+    step: int = 60
     """Minutes between two ticks of the frequent flows where nothing happens."""
     closures: frozenset[date] = field(default_factory=frozenset)
 
@@ -145,40 +145,52 @@ def _slots(start, days):
             yield at(day, clock)
 
 
-def make_people(chance, start, days, conducts, dirty):
-    """Everybody, in the order in which they apply, with the exports that bring them."""
-    kinds = [(conduct, None) for conduct, number in conducts.items() for _ in range(number)]
-    kinds += [(COMES, each) for each in dirty]
+def make_people(chance, start, days, conducts, dirty, wanted=None):
+    """Everybody, in the order in which they apply, with the exports that bring them.
+
+    `wanted`: exports that must bring so many bookable applications at least, because a trouble is to strike them.
+    """
+    good = [(conduct, None) for conduct, number in conducts.items() for _ in range(number)]
+    chance.shuffle(good)
+    fixed = [(slot, good.pop()) for slot, number in (wanted or {}).items() for _ in range(number)]
+    kinds = good + [(COMES, each) for each in dirty]
     chance.shuffle(kinds)
-    slots = list(_slots(start, days))[:-2]
-    last = start + timedelta(days=days + 3)
+    slots = sorted({*list(_slots(start, days))[:-2], *(wanted or {})})
     # The first export brings more: the form was open over the weekend.
-    when = sorted([slots[0]] * (len(kinds) // 6) + chance.choices(slots, k=len(kinds) - len(kinds) // 6))
-    people, exports = [], dict.fromkeys(slots, 0)
-    for row, (slot, (conduct, dirt)) in enumerate(zip(when, kinds, strict=True), 1):
+    when = [slots[0]] * (len(kinds) // 6) + chance.choices(slots, k=len(kinds) - len(kinds) // 6)
+    last, people = start + timedelta(days=days + 3), []
+    for row, (slot, (conduct, dirt)) in enumerate(sorted([*zip(when, kinds, strict=True), *fixed], key=_slot), 1):
         applied = slot - timedelta(minutes=chance.randint(4, 90), seconds=chance.randint(0, 59))
         if people and applied <= people[-1].applied:
             applied = people[-1].applied + timedelta(seconds=chance.randint(20, 50))
-        cells = _cells(row, applied, _wishes(chance, applied, last))
-        if conduct == BOUNCES:
-            cells["email"] = f"bounce-hard-{row}@example.jp"
-        email, expected = cells["email"], ("accept", None)
-        if dirt:
-            cells, expected = cells | dirt[0], dirt[1]
-        elif chance.random() < 0.2:
-            cells |= chance.choice(MESSY)(cells)
-        early = chance.randint(2, 7) if conduct in {CALLS, CALLS_NOTED_LATE} else chance.randint(-6, 4)
-        people.append(Person(row, applied, tuple(cells.values()), email, conduct, expected, early))
-    for slot in slots:
-        exports[slot] = sum(1 for made in when if made <= slot)
-    return tuple(people), tuple(exports.items())
+        people.append(_person(chance, row, applied, conduct, dirt, last))
+    brought = sorted([*when, *(slot for slot, _ in fixed)])
+    return tuple(people), tuple((slot, sum(1 for each in brought if each <= slot)) for slot in slots)
+
+
+def _slot(pair):
+    return pair[0]
+
+
+def _person(chance, row, applied, conduct, dirt, last):
+    cells = _cells(row, applied, _wishes(chance, applied, last))
+    if conduct == BOUNCES:
+        cells["email"] = f"bounce-hard-{row}@example.jp"
+    email, expected = cells["email"], ("accept", None)
+    if dirt:
+        cells, expected = cells | dirt[0], dirt[1]
+    elif chance.random() < 0.2:
+        cells |= chance.choice(MESSY)(cells)
+    early = chance.randint(2, 7) if conduct in {CALLS, CALLS_NOTED_LATE} else chance.randint(-6, 4)
+    return Person(row, applied, tuple(cells.values()), email, conduct, expected, early)
 
 
 def fortnight(seed):
     """The whole of it."""
-    chance = random.Random(seed)
-    people, exports = make_people(chance, MONDAY, 14, CONDUCTS, DIRTY)
     day = [MONDAY + timedelta(days=n) for n in range(14)]
+    chance = random.Random(seed)
+    wanted = {at(day[1], "11:42"): 2, at(day[1], "16:42"): 2, at(day[2], "11:07"): 3, at(day[10], "14:47"): 2}
+    people, exports = make_people(chance, MONDAY, 14, CONDUCTS, DIRTY, wanted)
     troubles = (
         Trouble("zoom down", at(day[1], "11:25"), at(day[1], "12:25")),
         Trouble("mail down", at(day[1], "16:40"), at(day[2], "09:20")),
