@@ -79,6 +79,10 @@ class AlarmSettings(BaseModel):
     mail_to: str = ""
     webhook_url: SecretStr = SecretStr("")
 
+    def recipients(self) -> tuple[str, ...]:
+        """Return the addresses of staff, one after the other."""
+        return tuple(filter(None, (part.strip() for part in self.mail_to.split(","))))
+
 
 class PrefectSettings(BaseModel):
     """Where `madoguchi up` serves Prefect; and, for several machines, its database, its Redis and its work pool."""
@@ -237,6 +241,7 @@ class Settings(BaseSettings):
                 "MADOGUCHI_WEB__HOST: must be an address of this machine; let a reverse proxy with TLS pass on "
                 "/zoom/webhook and /terms/, and nothing else (docs/webhooks.md)"
             )
+        found += self._alarm_problems()
         if self.database_url and not self.database_url.startswith(_DATABASES):
             found.append("MADOGUCHI_DATABASE_URL: must begin with sqlite:/// or postgresql+psycopg://")
         return [*found, *self._scale_problems()]
@@ -252,6 +257,20 @@ class Settings(BaseSettings):
                 found.append(f"MADOGUCHI_PREFECT__{name}: must begin with {' or '.join(schemes)}")
         if self.prefect.redis_url.get_secret_value() and not self.prefect.database_url.get_secret_value():
             found.append("MADOGUCHI_PREFECT__REDIS_URL: is of use only with MADOGUCHI_PREFECT__DATABASE_URL; set both")
+        return found
+
+    def _alarm_problems(self) -> list[str]:
+        found = []
+        for position, address in enumerate(self.alarm.recipients(), start=1):
+            if address.count("@") != 1 or any(char.isspace() for char in address):
+                found.append(
+                    f"MADOGUCHI_ALARM__MAIL_TO: address {position} is none; write NAME@DOMAIN, with commas between"
+                )
+        hook = self.alarm.webhook_url.get_secret_value().strip()
+        if hook and not _is_web_address(hook):
+            found.append("MADOGUCHI_ALARM__WEBHOOK_URL: not an http(s) address; write it as https://HOST/PATH")
+        elif hook.lower().startswith("http:") and not is_loopback(urlsplit(hook).hostname or ""):
+            found.append("MADOGUCHI_ALARM__WEBHOOK_URL: http is allowed only towards this machine; use https")
         return found
 
     def _web_problems(self) -> list[str]:

@@ -200,4 +200,88 @@ def list_by_hand() -> tuple[DeploymentEntry, ...]:
             tags=("office", "by-hand"),
             collision="ENQUEUE",
         ),
+        DeploymentEntry(
+            flow="usage-report",
+            name="by-hand",
+            entrypoint="flows/usage_report.py:usage_report",
+            description=(
+                "一か月の利用状況を、外に出せる報告（HTMLとCSV）にまとめたいときに使います。"
+                "少ない数は伏せます。月を指定しないときは先月です。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="set-hold",
+            name="by-hand",
+            entrypoint="flows/set_hold.py:set_hold",
+            description=(
+                "争いや監査などのため、ある方の記録を保存期間が過ぎても消去しないようにするとき、"
+                "その指示を解除するときに使います。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="record-disclosure",
+            name="by-hand",
+            entrypoint="flows/record_disclosure.py:record_disclosure",
+            description=(
+                "官公庁・捜査機関などから法令に基づいて開示を求められたとき、所の決定を記録します（規約第7条(2)）。"
+                "電話や口頭での依頼には開示できません。この画面は何も渡しません。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="retain-records",
+            name="by-hand",
+            entrypoint="flows/retain_records.py:retain_records",
+            description=(
+                "保存期間の過ぎた記録の消去を、夜を待たずに行うときに使います。消去は取り消せません。"
+                "予行のしるしを付けると、消去されるものの数だけを見られます。"
+            ),
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="deliver-messages",
+            name="by-hand",
+            entrypoint="flows/deliver_messages.py:deliver_messages",
+            description="送れていないお知らせを、すぐにもう一度送りたいときに使います。手で始めた実行どうしは、順番に動きます。",
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="send-reminders",
+            name="by-hand",
+            entrypoint="flows/send_reminders.py:send_reminders",
+            description="リマインダーがまだ出ていないときに使います。一度出たものは、もう一度は出ません。",
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="sweep-no-shows",
+            name="by-hand",
+            entrypoint="flows/sweep_no_shows.py:sweep_no_shows",
+            description="開始から10分を過ぎても出欠が決まっていないときに使います。10分の時点のこととして決めます。",
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="watch",
+            name="by-hand",
+            entrypoint="flows/watch.py:watch",
+            description="足りないものがないか、すぐに確かめたいときに使います。直したあとに動かすと、片づいたものが消えます。",
+            tags=("office", "by-hand"),
+            collision="ENQUEUE",
+        ),
+        DeploymentEntry(
+            flow="tell-alarms",
+            name="on-event",
+            entrypoint="flows/tell_alarms.py:tell_alarms",
+            description="警報が出たとき、片づいたときに自動で動き、まだ知らせていないものをメールとWebhookで知らせます。",
+            tags=("office", "on-event"),
+            collision="ENQUEUE",
+        ),
     )

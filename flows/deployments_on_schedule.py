@@ -91,4 +91,39 @@ def list_on_schedule(office: Office) -> tuple[DeploymentEntry, ...]:
             crons=cron_every(10, office.reception),
             tags=("office", "scheduled"),
         ),
+        DeploymentEntry(
+            flow="usage-report",
+            name="monthly",
+            entrypoint="flows/usage_report.py:usage_report",
+            description=(
+                "毎月、最初の開庁日の朝に自動で動き、先月の利用状況をまとめます。動けなかったときは、12日までの間に"
+                "取り返します。すでに作ってあるときは何もしません。"
+            ),
+            # No cron line knows the first open day: it looks every morning, and does what is due and not done.
+            crons=("40 8 1-12 * *",),
+            parameters={"redo": False},
+            tags=("office", "scheduled"),
+        ),
+        DeploymentEntry(
+            flow="retain-records",
+            name="nightly",
+            entrypoint="flows/retain_records.py:retain_records",
+            description=(
+                "毎晩20時30分に自動で動きます。保存期間の過ぎた記録から、個人に関する内容を消去します。統計の数は残ります。"
+                "暗号の鍵も、月ごとに新しくします。"
+            ),
+            crons=("30 20 * * *",),
+            tags=("office", "scheduled"),
+        ),
+        DeploymentEntry(
+            flow="watch",
+            name="reception-hours",
+            entrypoint="flows/watch.py:watch",
+            description=(
+                "受付時間中、10分ごとに自動で動きます。あるべき姿と実際を比べ、足りないものを、することと一緒に知らせます。"
+                "お急ぎのものがある間、赤（Failed）になります。"
+            ),
+            crons=cron_every(10, office.reception),
+            tags=("office", "scheduled"),
+        ),
     )

@@ -39,6 +39,12 @@ FLOWS = (
     "withdraw-amendment",
     "record-notice",
     "sign-off-notice",
+    "retain-records",
+    "set-hold",
+    "record-disclosure",
+    "usage-report",
+    "watch",
+    "tell-alarms",
 )
 LISTS = ("requests", "bookings", "meetings", "messages", "tasks", "verdicts", "evidence")
 
@@ -87,7 +93,9 @@ def _dispatch(settings: Settings, options: argparse.Namespace) -> int:
         "run": lambda: command.run(settings, options.flow, options.as_of, options.set, as_json=options.json),
         "list": lambda: command.list_rows(settings, options.kind, options.date, options.status, as_json=options.json),
         "show": lambda: command.show(settings, options.reference, as_json=options.json),
-        "keys": lambda: command.new() if options.action == "new" else command.rotate(settings),
+        "keys": lambda: command.run(settings, options.action, data=options.data, as_json=options.json),
+        "disclose": lambda: command.run(settings, options.reference, options.out),
+        "accesses": lambda: command.run(settings, options.since, as_json=options.json),
         "migrate": lambda: command.migrate(settings),
         "bounces": lambda: command.run(settings, options.path, as_json=options.json),
         "terms": lambda: command.run(settings, options),
@@ -131,8 +139,18 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("check", help="what is configured, reachable and permitted, and what to do about what is not")
     commands.add_parser("migrate", help="bring the database to the newest level")
-    keys = commands.add_parser("keys", help="make an encryption key, or bring the newest one into use")
-    keys.add_argument("action", choices=("new", "rotate"))
+    keys = commands.add_parser("keys", help="make an encryption key, bring the newest one into use, or list keys")
+    keys.add_argument("action", choices=("new", "rotate", "list"))
+    keys.add_argument("--data", action="store_true", help="rotate: begin a new data key instead")
+    keys.add_argument("--json", action="store_true", help="list: print it as JSON")
+    disclose = commands.add_parser(
+        "disclose", help="the extract of a granted disclosure (Art. 7(2)); leaves an audit row"
+    )
+    disclose.add_argument("reference", metavar="D-XXXXXX")
+    disclose.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON; beside it the same as text")
+    accesses = commands.add_parser("accesses", help="who looked at personal data, when, at which reference")
+    accesses.add_argument("--since", type=_day, metavar="YYYY-MM-DD", help="from that day (Japan); default: 30 days")
+    accesses.add_argument("--json", action="store_true")
     commands.add_parser("up", help="Prefect server, schedules and, in the sandbox, the stand-ins")
     deploy = commands.add_parser("deploy", help="put the deployments on a work pool, for workers (docs/scale.md)")
     deploy.add_argument("--work-pool", type=_name, metavar="NAME", help="default: MADOGUCHI_PREFECT__WORK_POOL")

@@ -18,12 +18,13 @@ from sqlalchemy.exc import OperationalError
 
 from config.settings import ROOT, Settings, load_settings
 from config.settings import SettingsError as SettingsError  # noqa: PLC0414 — steps name it; only here are settings known
+from madoguchi.adapters.alarm_channels import Channel, MailChannel, WebhookChannel
 from madoguchi.adapters.form_export import MappingError, load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.adapters.log_redaction import register_secret
 from madoguchi.adapters.mail_templates import TemplateStore
 from madoguchi.adapters.processes import is_alive, owner_token
-from madoguchi.adapters.relay_certificate import require_verified_relay
+from madoguchi.adapters.relay_certificate import certificate_until, require_verified_relay
 from madoguchi.adapters.smtp import Mailer
 from madoguchi.adapters.smtp_errors import MailConfigError
 from madoguchi.adapters.terms_files import TermsFileError, read_terms
@@ -80,7 +81,13 @@ class Services:
     """Where the mail system puts what comes back; None: nowhere, nothing is read."""
     site_dir: Path | None = None
     """Where the public site of the terms is built; None: nowhere, nothing can be announced."""
+    reports_dir: Path | None = None
+    """Where the reports of months are written; None: nowhere, none can be written."""
     templates_dir: Path = ROOT / "templates"
+    alarm_channels: tuple[Channel, ...] = ()
+    """Where alarms go besides the dashboard."""
+    certificates: Callable[[], Mapping[str, datetime]] = dict
+    """Asks the servers that are spoken to over TLS how long their certificates hold; who is silent is left out."""
     is_live: bool = False
     """Whether real people get what is done here; False in the sandbox and in tests."""
     is_rehearsal: bool = False
@@ -179,8 +186,11 @@ def build_services(settings: Settings) -> Services:
         set_stage=stand_ins.set_clock,
         spool=settings.var_dir / "webhooks",
         site_dir=settings.resolved_site_dir,
+        reports_dir=settings.resolved_reports_dir,
         bounces=_bounces(settings),
         rehearsals=settings.var_dir / "rehearsal",
+        alarm_channels=_alarm_channels(settings, stand_ins),
+        certificates=lambda: _certificates(settings),
         is_live=not settings.is_sandbox,
         stage=stand_ins.clock,
         masters=present,
@@ -310,6 +320,33 @@ def _zoom(settings: Settings, stand_ins: StandIns) -> ZoomClient:
         # Creations and readings run in a pool each.
         concurrency=2 * limits.concurrency,
     )
+
+
+def _alarm_channels(settings: Settings, stand_ins: StandIns) -> tuple[Channel, ...]:
+    office, alarm = settings.office, settings.alarm
+    channels: list[Channel] = []
+    if recipients := alarm.recipients():
+        channels.append(
+            MailChannel(
+                lambda: _mailer(settings, stand_ins),
+                office.mail_from,
+                office.mail_domain,
+                recipients,
+                office.name,
+                ROOT / "templates" / "alarm",
+            )
+        )
+    if url := alarm.webhook_url.get_secret_value().strip():
+        channels.append(WebhookChannel(url, office.code))
+    return tuple(channels)
+
+
+def _certificates(settings: Settings) -> Mapping[str, datetime]:
+    smtp, security = settings.smtp, settings.smtp_security()
+    if security == "none" or settings.uses_sandbox_mailbox:
+        return {}
+    until = certificate_until(smtp.host, smtp.port, security, smtp.ca_file)
+    return {smtp.host: until} if until else {}
 
 
 def _mailer(settings: Settings, stand_ins: StandIns) -> Mailer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -37,3 +38,28 @@ def require_verified_relay(
             raise MailConfigError("SMTP_TLS_FAILED") from None
     except (OSError, smtplib.SMTPException, EOFError):
         return
+
+
+def certificate_until(
+    host: str, port: int, security: Literal["tls", "starttls"], ca_file: Path | None, *, timeout: float = 5.0
+) -> datetime | None:
+    """Return when the relay's certificate ends (aware, UTC); None when it cannot be asked or shows one that is bad.
+
+    A bad certificate is said by every mail that cannot leave; here only its age is of interest.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+        if security == "tls":
+            with smtplib.SMTP_SSL(host, port, timeout=timeout, context=context) as relay:
+                return _until(relay)
+        with smtplib.SMTP(host, port, timeout=timeout) as relay:
+            relay.starttls(context=context)
+            return _until(relay)
+    except (OSError, smtplib.SMTPException, EOFError):
+        return None
+
+
+def _until(relay: smtplib.SMTP) -> datetime | None:
+    shown = relay.sock.getpeercert() if isinstance(relay.sock, ssl.SSLSocket) else None
+    ends = (shown or {}).get("notAfter")
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC) if isinstance(ends, str) else None

@@ -103,6 +103,29 @@ class TermsPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchPolicy:
+    """When `watch` speaks. Times over which nobody could act do not count where the rule says so (domain/watching.py).
+
+    `unsent`: open time past due for a mail or a dead claim. `unswept`: past the tenth minute. `before_session`: how
+    long before a session its link must have gone. `silent`: past a turn that a flow missed. `failing`: how long a flow
+    may fail before somebody is told. `no_export`: open time without an export; None: learned from the last weeks.
+    """
+
+    unsent: timedelta = timedelta(minutes=20)
+    unswept: timedelta = timedelta(minutes=15)
+    before_session: timedelta = timedelta(hours=24)
+    silent: timedelta = timedelta(minutes=30)
+    failing: timedelta = timedelta(minutes=10)
+    no_export: timedelta | None = None
+    budget_share: float = 0.8
+    holidays: timedelta = timedelta(days=60)
+    free_bytes: int = 1_000_000_000
+    certificate: timedelta = timedelta(days=14)
+    key: timedelta = timedelta(days=400)
+    spool: timedelta = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """Everything the rules need to know of one office."""
 
@@ -135,5 +158,6 @@ class Office:
     no_show: NoShowPolicy = NoShowPolicy()
     standing: StandingPolicy = StandingPolicy()
     terms: TermsPolicy = TermsPolicy()
+    watch: WatchPolicy = WatchPolicy()
     retention_days: Mapping[str, int] = field(default_factory=dict)
     zoom: ZoomLimits = ZoomLimits()

@@ -19,7 +19,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30
-_LOCKS = {"migrate": 7_410_001, "start": 7_410_002, "intake": 7_410_003, "reconcile": 7_410_004, "site": 7_410_005}
+_LOCKS = {
+    "migrate": 7_410_001, "start": 7_410_002, "intake": 7_410_003, "reconcile": 7_410_004, "site": 7_410_005,
+    "alarms": 7_410_006,
+}  # fmt: skip
 
 
 class DatabaseUnreachable(Exception):  # noqa: N818 — the name says what happened
