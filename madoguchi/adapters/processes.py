@@ -19,26 +19,29 @@ from typing import IO
 import psutil
 
 _POLL_SECONDS = 1.0
+_BOOT_LENGTH = 18
+"""Of the kernel's 36 signs: 64 random bits, and the whole fits the column under the longest name of a host."""
 
 
 def owner_token(pid: int | None = None) -> str:
-    """Return `host/boot-id/pid/start` of this process, or of `pid`, to be kept beside a claim in the database.
+    """Return `host/boot/pid/start` of this process, or of `pid`, to be kept beside a claim in the database.
 
-    The four parts together never name two processes: a pid is used again, a pid with its start is not.
+    The four parts together never name two processes: a pid is used again, a pid with its start is not. `boot` names the
+    kernel's start and its room of process numbers: containers that share a host's name have rooms of their own.
     ProcessLookupError when there is no such process.
     """
     number = os.getpid() if pid is None else pid
     start = process_start(number)
     if start is None:
         raise ProcessLookupError(f"no process {number}")
-    return f"{socket.gethostname()}/{_boot_id()}/{number}/{start}"
+    return f"{socket.gethostname()}/{_boot_id()[:_BOOT_LENGTH]}.{_process_room()}/{number}/{start}"
 
 
 def is_alive(owner: str) -> bool | None:
     """Tell whether the process behind an `owner_token` still runs.
 
     False is certain: the process has ended, or this host has been started anew since. None means that this host
-    cannot know (another host's claim, or a text that is no token): only the claim's age can decide. What follows a `#`
+    cannot know (another host's or container's claim, or no token): only the claim's age can decide. What follows a `#`
     names a thread of the process and makes no difference.
     """
     parts = owner.partition("#")[0].rsplit("/", 3)
@@ -47,7 +50,12 @@ def is_alive(owner: str) -> bool | None:
     host, boot, pid, start = parts
     if host != socket.gethostname():
         return None
-    return boot == _boot_id() and process_start(int(pid)) == start
+    start_of_kernel, _, room = boot.partition(".")
+    if not (start_of_kernel and _boot_id().startswith(start_of_kernel)):
+        return False
+    if room and room != _process_room():
+        return None
+    return process_start(int(pid)) == start
 
 
 def process_start(pid: int) -> str | None:
@@ -83,6 +91,13 @@ def _boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return f"b{psutil.boot_time():.0f}"
+
+
+def _process_room() -> str:
+    try:
+        return f"{Path('/proc/self/ns/pid').stat().st_ino:x}"
+    except OSError:
+        return "0"
 
 
 def start_child(

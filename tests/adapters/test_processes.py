@@ -4,11 +4,17 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from madoguchi.adapters.processes import is_alive, open_log, owner_token, process_start, start_child, stop_child
+
+
+def test_a_token_fits_its_column_under_the_longest_name_of_a_host(monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "h" * 63)
+    assert len(owner_token()) <= 115  # a thread's number may follow, and claim_owner has 120
 
 
 def sleeper() -> subprocess.Popen[bytes]:
@@ -45,6 +51,10 @@ def changed(part: int, value: str) -> str:
     [
         (changed(0, "another-host"), None),
         (changed(1, "00000000-0000-0000-0000-000000000000"), False),
+        # A container on this kernel under this host's name: its process numbers mean nothing here.
+        (changed(1, owner_token().split("/")[1].partition(".")[0] + ".1"), None),
+        # As earlier releases wrote it.
+        (changed(1, Path("/proc/sys/kernel/random/boot_id").read_text().strip()), True),
         (changed(2, "4194305"), False),
         (changed(3, "1"), False),
         ("", None),
@@ -53,7 +63,18 @@ def changed(part: int, value: str) -> str:
         ("host/boot/12x/3", None),
     ],
     # Fixed names: the tokens differ between the workers of one test run.
-    ids=["host", "boot", "process", "start", "nothing", "one part", "no number", "half a number"],
+    ids=[
+        "host",
+        "boot",
+        "container",
+        "earlier release",
+        "process",
+        "start",
+        "nothing",
+        "one part",
+        "no number",
+        "half a number",
+    ],
 )
 def test_a_token_of_another_boot_or_start_is_dead_and_of_another_host_unknown(token, expected):
     assert is_alive(token) is expected
