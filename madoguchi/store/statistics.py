@@ -176,13 +176,12 @@ def sessions_by_month(session: Session, office: str, within: Span) -> dict[tuple
 
 
 def sessions_by_hour(session: Session, office: str, within: Span) -> dict[int, int]:
-    """Return how many sessions that were not cancelled begin in each hour in Japan."""
+    """Return how many sessions were to begin in each hour in Japan.
+
+    Cancelled ones too: without them the sum would tell how many were cancelled, which may be hidden elsewhere.
+    """
     hour = _JapanHour(Booking.start_at)
-    rows = session.execute(
-        select(hour, func.count())
-        .where(*_sessions(office, within), Booking.status != BookingStatus.CANCELLED.value)
-        .group_by(hour)
-    )
+    rows = session.execute(select(hour, func.count()).where(*_sessions(office, within)).group_by(hour))
     return {int(found): count for found, count in rows}
 
 

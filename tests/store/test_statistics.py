@@ -80,7 +80,7 @@ def test_sessions_count_by_their_start_and_given_up_holds_do_not(world):
         ("2026-09", "attended"): 2, ("2026-09", "no_show"): 1, ("2026-09", "cancelled"): 1,
         ("2026-09", "confirmed"): 1, ("2026-10", "attended"): 1,
     }  # fmt: skip
-    assert ask(sessions_by_hour, world) == {11: 4}
+    assert ask(sessions_by_hour, world) == {11: 5}
 
 
 def test_mails_count_by_kind_and_state_and_old_ones_only_while_they_wait(world):
