@@ -1,9 +1,11 @@
-"""The overview: today, this week, what waits, how mails and flows stand, charts. No names; small counts hidden where
-they are statistics (Art. 7(2)). What somebody has to act on is counted exactly.
-"""  # noqa: D205 — two sentences that belong together
+"""The overview: what waits, today, this week, how mails and flows stand, charts. Nobody can be known from it.
+
+What somebody has to act on is counted exactly. Statistics have their small counts hidden (Art. 7(2)).
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,16 +18,21 @@ from madoguchi.domain.cron_times import next_time
 from madoguchi.domain.lifecycle import BookingStatus
 from madoguchi.domain.message import MessageStatus
 from madoguchi.domain.office import JST
-from madoguchi.domain.statistics import month_of, months_before
+from madoguchi.domain.statistics import duration_ja, month_of, months_before, published
+from madoguchi.domain.wording import short_date, short_start, short_time
 from madoguchi.store import day_list as day_store
 from madoguchi.store import statistics as statistics_store
 from madoguchi.store.overview import Queue, Queues, last_runs, mails_by_state, queues
 from tasks import aggregates
 from tasks.day_list import MAIL_STATES, STATES
-from tasks.urgency import Waiting, waiting
-from tasks.wiring import Services
+from tasks.urgency import URGENCY_JA, Item, Urgency, Waiting, waiting
+from tasks.wiring import Run, Services
+
+log = logging.getLogger(__name__)
 
 CHART_DAYS, CHART_WEEKS, CHART_MONTHS, MAIL_DAYS = 28, 8, 6, 7
+ARTIFACT: Final = "overview"
+_LISTED = 40
 _MAIL_ORDER: Final = (
     MessageStatus.UNCERTAIN,
     MessageStatus.FAILED,
@@ -217,3 +224,106 @@ def _flows(session: Session, office: str, schedule: Sequence[Scheduled], now: da
 def state_ja(one: day_store.DaySession) -> str:
     """Return the state of a session in Japanese."""
     return STATES[one.status]
+
+
+def overview_markdown(services: Services, run: Run, schedule: Sequence[Scheduled] = ()) -> str:
+    """Return the overview for the artifact `overview`. Never raises: whoever calls it has more important work."""
+    try:
+        return _markdown(services, run, schedule)
+    except Exception as error:  # noqa: BLE001 — see above
+        log.warning("the overview cannot be drawn: %s", type(error).__name__)
+        return f"# 窓口の様子\n\n今はまとめられませんでした（`{type(error).__name__}`）。ほかの処理は続いています。"
+
+
+def _markdown(services: Services, run: Run, schedule: Sequence[Scheduled]) -> str:
+    """Return the overview for everybody who has the dashboard: no personal data.
+
+    This week's sessions are not broken down and its applications are those of the days that may be shown: numbers that
+    grow while one looks would tell what came in between. `schedule`: as for `overview`.
+    """
+    as_of = run.at(services.clock())
+    found = overview(services, as_of, schedule)
+    moment = f"{short_date(found.day)} {short_time(as_of)}"
+    parts = [
+        f"# 窓口の様子\n\n{moment}現在。お名前は、職員用のページ（`/day`）にだけあります。",
+        _waiting_part(found),
+        _today_part(found),
+        _week_part(found),
+        _table("お知らせ", ("状態", "件数"), [(mail.state, str(mail.queue.count)) for mail in found.mails])
+        + f"\n\n済んだものは最近{MAIL_DAYS}日の数です。",
+        _flows_part(found),
+        _charts_part(found.charts),
+    ]
+    return "\n\n".join(parts)
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
+    return "\n".join([f"## {title}", "", *lines])
+
+
+def _waiting_part(found: Overview) -> str:
+    items = found.waiting.items
+    title = f"人を待っているもの（{len(items)}件）"
+    if not items:
+        return f"## {title}\n\n今、職員がすることはありません。"
+    counted = "、".join(f"{URGENCY_JA[urgency]} {found.waiting.number(urgency)}件" for urgency in Urgency)
+    rows = [_waiting_row(item, found.as_of) for item in items[:_LISTED]]
+    table = _table(title, ("急ぎ", "内容", "番号", "いつ", "フロー"), rows)
+    more = f"\n\n急ぐものから{_LISTED}件までを並べています。" if len(items) > _LISTED else ""
+    return f"{table}\n\n{counted}。{more}"
+
+
+def _waiting_row(item: Item, as_of: datetime) -> tuple[str, ...]:
+    title = f"【警報】{item.title}" if item.is_alarm else item.title
+    return URGENCY_JA[item.urgency], title, item.reference or item.message, item.when(as_of), item.flow
+
+
+def _today_part(found: Overview) -> str:
+    title = f"今日の相談（{found.live}件）"
+    if not found.sessions:
+        return f"## {title}\n\n今日の予約はありません。"
+    rows = [(short_time(one.start), one.reference, state_ja(one)) for one in found.sessions]
+    return _table(title, ("開始", "番号", "状態"), rows)
+
+
+def _week_part(found: Overview) -> str:
+    shown = [each.applied for each in found.charts.days if each.day >= found.week.first]
+    applied = sum(cell.count or 0 for cell in shown)
+    left_out = "（伏せた日を除く）" if any(cell.count is None for cell in shown) else ""
+    sessions = published("sessions", found.week.sessions).text
+    return (
+        f"## 今週の数\n\n- 相談の予約: {sessions}件\n- 申込み（{short_date(found.week.first)}から昨日まで）: "
+        f"{applied}件{left_out}"
+    )
+
+
+def _flows_part(found: Overview) -> str:
+    rows = [
+        (
+            f"{flow.name} `{flow.flow}`",
+            flow.state or "まだ動いていません",
+            short_start(flow.succeeded_at) if flow.succeeded_at else "—",
+            short_start(flow.next_at) if flow.next_at else "手で始めます",
+        )
+        for flow in found.flows
+    ]
+    return _table("自動で動くもの", ("フロー", "前回", "最後に済んだ時刻", "次回"), rows)
+
+
+def _charts_part(charts: Charts) -> str:
+    times = [
+        (short_date(each.first), duration_ja(each.took.median), duration_ja(each.took.ninetieth))
+        for each in charts.weeks
+        if each.took.median is not None and each.took.ninetieth is not None
+    ]
+    months = [(each.month, each.held.total.text, *(cell.text for cell in each.held.cells)) for each in charts.months]
+    days = [(short_date(each.day), each.applied.text) for each in charts.days[-14:]]
+    return "\n\n".join(
+        [
+            _table("月ごとの相談の結果", ("月", "合計", *aggregates.ATTENDANCE.values()), months),
+            _table("申込みから確定のお知らせまで", ("週の初め", "半数の方", "9割の方"), times),
+            _table("日ごとの申込み", ("日", "件数"), days),
+            "終わった日・週・月だけの数です。1件から4件は「5未満」とし、引き算で分かってしまう数も伏せています（規約第7条(2)）。",
+        ]
+    )

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
 from typing import Final
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from madoguchi.domain.calendar import OfficeCalendar
 from madoguchi.domain.office import JST
 from madoguchi.domain.statistics import age_ja
+from madoguchi.domain.watching import WORDS, Code, Severity
 from madoguchi.domain.wording import short_start
 from madoguchi.store import day_list as store
-from madoguchi.store.models import Alarm
 from madoguchi.store.overview import sessions_ahead
+from tasks.alarms import OpenAlarm, open_alarms
 from tasks.bounces import CALL_BOUNCED
 from tasks.day_list import waiting_of
 from tasks.delivery import FAILED_MESSAGE, UNCERTAIN_MESSAGE, UNSENT_MESSAGE
@@ -26,6 +26,7 @@ from tasks.settling import CALL_APPLICANT, OFFICE_FAULT
 from tasks.verdict_effects import CONFIRM_NO_SHOW, EVIDENCE_AFTER_VERDICT, SETTLE_ATTENDANCE
 from tasks.wiring import Services
 
+_TOUCHED = 8
 MOST = 1000
 """So many of the oldest tasks are put in order; nobody works through more in a day."""
 
@@ -40,6 +41,11 @@ class Urgency(IntEnum):
 
 URGENCY_JA: Final = {Urgency.NOW: "今すぐ", Urgency.TODAY: "きょう中に", Urgency.SOON: "近いうちに"}
 
+_SEVERITIES: Final[Mapping[str, Urgency]] = {
+    Severity.URGENT: Urgency.NOW,
+    Severity.SOON: Urgency.TODAY,
+    Severity.NOTE: Urgency.SOON,
+}
 _NOW: Final = frozenset({OFFICE_FAULT})
 """Somebody has been let down and is waiting."""
 _TODAY: Final = frozenset(
@@ -99,7 +105,7 @@ def waiting(services: Services, session: Session, as_of: datetime) -> Waiting:
     count, tasks = store.tasks_waiting(session, office, MOST)
     starts = sessions_ahead(session, sorted({task.reference for task in tasks}), as_of)
     items = [_item(services.calendar, task, starts.get(task.reference), as_of) for task in tasks]
-    items += _alarms(session, office)
+    items += [_alarm(alarm) for alarm in open_alarms(session, office)]
     far = datetime.max.replace(tzinfo=JST)
     items.sort(key=lambda item: (item.urgency, not item.is_alarm, item.start or far, item.since, item.reference))
     return Waiting(tuple(items), count)
@@ -135,19 +141,20 @@ def _day(at: datetime) -> date:
     return at.astimezone(JST).date()
 
 
-def _alarms(session: Session, office: str) -> Sequence[Item]:
-    rows = session.scalars(select(Alarm).where(Alarm.office == office, Alarm.over_at.is_(None)).order_by(Alarm.id))
-    return [alarm_item(row) for row in rows]
-
-
-def alarm_item(row: Alarm) -> Item:
-    """Return an alarm as a matter that waits."""
+def _alarm(alarm: OpenAlarm) -> Item:
+    words = WORDS[Code(alarm.code)] if alarm.code in set(Code) else None
     return Item(
-        urgency=Urgency.SOON if row.severity == "notice" else Urgency.NOW,
-        code=row.code,
-        title=row.code,
-        what="",
-        reference=row.subject,
-        since=row.first_seen_at,
+        urgency=_SEVERITIES.get(alarm.severity, Urgency.NOW),
+        code=alarm.code,
+        title=words.happened if words else alarm.code,
+        what=words.do if words else "",
+        reference=alarm.subject,
+        since=alarm.first_seen_at,
+        reason=_touched(alarm.touched),
         is_alarm=True,
     )
+
+
+def _touched(references: Sequence[str]) -> str:
+    shown = "、".join(references[:_TOUCHED])
+    return f"{shown} ほか{len(references) - _TOUCHED}件" if len(references) > _TOUCHED else shown

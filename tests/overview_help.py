@@ -19,13 +19,13 @@ NOW = jst("2026-09-24 10:40")
 _ENDS = ("attended",) * 17 + ("no_show", "no_show", "cancelled", "cancelled", "contacted")
 
 
-def half_a_year(world: World, a_day: float = 9, seed: int = 5) -> None:
-    """Sessions of six months and applications a week before each; what is ahead of `NOW` is confirmed."""
+def half_a_year(world: World, a_day: float = 9, seed: int = 5, first: date = date(2026, 3, 2)) -> None:
+    """Sessions from `first` on, with applications a week before each; what is ahead of `NOW` is confirmed."""
     draw = random.Random(seed)
     rows = {table: [] for table in (Client, BookingRequest, Booking, OutboxMessage)}
     with world.database.write() as session:
         file = world._file(session)
-        day, number = date(2026, 3, 2), 10_000
+        day, number = first, 10_000
         while day < date(2026, 10, 9):
             for _ in range(round(draw.gauss(a_day, 2.5)) if world.services.calendar.is_working_day(day) else 0):
                 number += 1
@@ -45,13 +45,18 @@ def _one(world, rows, number, draw, day, file):
     rows[Client].append({"id": client, "office": office, "number_index": number.to_bytes(8, "big"),
                          "sealed_personal": b"", "created_at": applied})  # fmt: skip
     rejected = number % 11 == 0
+    sealed = b""
+    if day == NOW.date():
+        # The day list opens these.
+        wrote = {"application": {"name": "架空 七海"}, "findings": []}
+        sealed = world.services.vault.seal_json(wrote, f"booking_request.sealed_values.{request}")
     rows[BookingRequest].append({
         "id": request, "reference": f"R-{number}", "office": office, "source": draw.choice(("google", "logo")),
         "form": "f", "file_id": file, "row_number": number, "row_key": str(number), "digest": number.to_bytes(8, "big"),
         "occurrence": 1, "outcome": "reject" if rejected else "accept", "flags": [], "wishes": [],
         "reason": draw.choice(("PAST_DATE", "MISSING_DATETIME", "NOT_REGISTERED")) if rejected else None,
         "status": "booked", "client_id": client, "values_digest": b"", "submitted_at": applied, "recorded_at": applied,
-        "sealed_raw": b"", "sealed_values": b"",
+        "sealed_raw": b"", "sealed_values": sealed,
     })  # fmt: skip
     rows[Booking].append({
         "id": booking, "reference": f"M-{number}", "office": office, "request_id": request, "client_id": client,
@@ -91,7 +96,8 @@ def a_busy_morning(world: World) -> dict[str, str]:
                           queued_at=NOW - timedelta(hours=2), changed_at=NOW - timedelta(hours=2))
         )  # fmt: skip
         session.add(
-            Alarm(office=office, code="NO_EXPORT", subject="google", severity="alarm", touched=[], details={},
+            Alarm(office=office, code="NO_EXPORT", subject="google", severity="soon",
+                  touched=[f"R-{number}" for number in range(1, 13)], details={},
                   first_seen_at=NOW - timedelta(hours=3), last_seen_at=NOW, told={})
         )  # fmt: skip
         for flow, state, at in (("process-requests", "completed", NOW - timedelta(minutes=5)),
