@@ -23,6 +23,7 @@ from madoguchi.domain.office import (
     ReminderTimes,
     StandingPolicy,
     TermsPolicy,
+    WatchPolicy,
     ZoomLimits,
 )
 
@@ -153,6 +154,39 @@ class _Terms(_Part):
         )
 
 
+class _Watch(_Part):
+    """When `watch` speaks; what each value means is in docs/watch.md."""
+
+    unsent_minutes: Annotated[int, Field(ge=5, le=480)] = 20
+    unswept_minutes: Annotated[int, Field(ge=1, le=480)] = 15
+    before_session_hours: Annotated[int, Field(ge=1, le=168)] = 24
+    silent_minutes: Annotated[int, Field(ge=10, le=1440)] = 30
+    failing_minutes: Annotated[int, Field(ge=0, le=1440)] = 10
+    no_export_hours: Annotated[float, Field(gt=0, le=500)] | None = None
+    budget_percent: Annotated[int, Field(ge=1, le=100)] = 80
+    holidays_days: Annotated[int, Field(ge=1, le=366)] = 60
+    free_megabytes: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    certificate_days: Annotated[int, Field(ge=1, le=366)] = 14
+    key_days: Annotated[int, Field(ge=1, le=3660)] = 400
+    spool_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
+
+    def policy(self) -> WatchPolicy:
+        return WatchPolicy(
+            unsent=timedelta(minutes=self.unsent_minutes),
+            unswept=timedelta(minutes=self.unswept_minutes),
+            before_session=timedelta(hours=self.before_session_hours),
+            silent=timedelta(minutes=self.silent_minutes),
+            failing=timedelta(minutes=self.failing_minutes),
+            no_export=None if self.no_export_hours is None else timedelta(hours=self.no_export_hours),
+            budget_share=self.budget_percent / 100,
+            holidays=timedelta(days=self.holidays_days),
+            free_bytes=self.free_megabytes * 1_000_000,
+            certificate=timedelta(days=self.certificate_days),
+            key=timedelta(days=self.key_days),
+            spool=timedelta(minutes=self.spool_minutes),
+        )
+
+
 class _Retention(_Part):
     """Days a record is kept after the end of its matter. A year at least for what documents what the office did."""
 
@@ -200,6 +234,7 @@ class _OfficeFile(_Part):
     no_show: _NoShow = _NoShow()
     standing: _Standing = _Standing()
     terms: _Terms = _Terms()
+    watch: _Watch = _Watch()
     retention_days: _Retention = _Retention()
 
     @field_validator("hours")
@@ -303,6 +338,7 @@ def _office(parsed: _OfficeFile, *, sandbox: bool) -> Office:
         ),
         standing=StandingPolicy(**parsed.standing.model_dump()),
         terms=parsed.terms.policy(),
+        watch=parsed.watch.policy(),
         retention_days=parsed.retention_days.model_dump(),
         zoom=ZoomLimits(**parsed.zoom.model_dump()),
     )
