@@ -14,8 +14,6 @@ LINES = ("30-55/5 8 * * 1-5", "*/5 9-16 * * 1-5", "0,10,40 11-14 * * 1,3,5", "30
          "40 8 1-12 * *", "0 0 29 2 *", "15 9 13 * 5", "0 9 * * 7", "5/20 * * * *", "0 8-16 * * 1-5")  # fmt: skip
 minutes = st.integers(0, 5 * 366 * 1440)
 moments = minutes.map(lambda count: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=count))
-    lambda minutes: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
-)
 
 
 @given(st.sampled_from(LINES), moments)

@@ -9,6 +9,7 @@ from playwright.sync_api import sync_playwright
 
 from madoguchi.store.database import Database
 from madoguchi.web import WebSecrets, running_web
+from tasks.usage_report import write_report
 from tests.e2e.dashboard import chromium
 from tests.e2e.test_terms_site import SMALL_TARGETS, STICKS_OUT, TAGS
 from tests.overview_help import NOW, a_busy_morning, half_a_year
@@ -26,15 +27,27 @@ MODES = {
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory, sqlite_template):
+def world(tmp_path_factory, sqlite_template):
     folder = tmp_path_factory.mktemp("overview")
     shutil.copy(sqlite_template, folder / "record.db")
-    world = World(Database(f"sqlite:///{folder / 'record.db'}"), clock=Clock(NOW), spool=folder / "spool")
+    database = Database(f"sqlite:///{folder / 'record.db'}")
+    world = World(database, clock=Clock(NOW), spool=folder / "spool", reports_dir=folder / "reports")
     half_a_year(world)
     a_busy_morning(world)
+    yield world
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def url(world):
     with running_web(world.services, WebSecrets("", PASSWORD), taking=False) as address:
         yield address
-    world.database.close()
+
+
+@pytest.fixture(scope="module")
+def report(world):
+    written = write_report(world.services, world.run(), "2026-08")
+    return world.services.reports_dir / written.files[0]
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +105,22 @@ def test_it_is_there_at_once(url):
     began = time.perf_counter()
     assert httpx.get(f"{url}/overview", auth=("a", PASSWORD), trust_env=False).status_code == 200
     assert time.perf_counter() - began < 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_the_report_of_a_month_is_a_page_that_everybody_can_read_without_anything_else(report, browser, mode):
+    look = MODES[mode]
+    page = browser.new_page(
+        viewport={"width": look["width"], "height": 900}, color_scheme=look["scheme"], locale="ja-JP"
+    )
+    page.emulate_media(media=look["media"])
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.as_uri())
+    found = Axe().run(page, options={"runOnly": TAGS})
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate(STICKS_OUT) <= 0
+    page.screenshot(path=PICTURES / f"report-{mode}.png", full_page=True)
+    page.close()
+    assert {each for each in asked if not each.startswith(("file:", "data:"))} == set()
