@@ -25,6 +25,7 @@ from prefect.states import Completed
 from madoguchi.adapters.rehearsal_folder import mirror_by_copies, mirror_by_links, rehearsal_folder
 from madoguchi.adapters.rehearsal_mailer import RehearsalMailer
 from madoguchi.adapters.rehearsal_zoom import RehearsalZoom, ZoomNotes
+from madoguchi.domain.meeting import ZOOM_JOIN_HOSTS
 from madoguchi.domain.office import JST
 from madoguchi.store import rehearsal as store
 from tasks.artifacts import Page, PreviewShown, kept_artifacts
@@ -103,7 +104,7 @@ def stage(real: Services) -> Iterator[tuple[Services, ZoomNotes]]:
         with rehearsal_folder(real.rehearsals) as folder:
             copy = store.copy_record(real.database, folder / "record.db")
             try:
-                notes = ZoomNotes()
+                notes = ZoomNotes((*real.join_hosts, *ZOOM_JOIN_HOSTS)[0])
                 yield _stand_in(real, folder, notes, database=copy), notes
             finally:
                 copy.close()

@@ -35,8 +35,12 @@ class ZoomChange:
 
 @dataclass(slots=True)
 class ZoomNotes:
-    """What one rehearsal would have changed at Zoom, for all of its clients. Thread-safe."""
+    """What one rehearsal would have changed at Zoom, for all of its clients. Thread-safe.
 
+    `join_host`: where the links of its meetings would lead; one that the office allows in mails.
+    """
+
+    join_host: str
     changes: list[ZoomChange] = field(default_factory=list)
     made: dict[str, tuple[str, ZoomMeeting]] = field(default_factory=dict)
     """By id: the host, and the meeting as it would be."""
@@ -63,7 +67,7 @@ class RehearsalZoom(ZoomClient):
         """Note a meeting and return it as Zoom would show it."""
         notes = self._notes
         with notes.lock:
-            meeting = _planned(str(next(notes.ids)), host_user, plan)
+            meeting = _planned(str(next(notes.ids)), host_user, plan, notes.join_host)
             notes.made[meeting.meeting_id] = (host_user, meeting)
             notes.changes.append(ZoomChange("create", meeting.meeting_id, plan.agenda, host_user, plan.start))
         return meeting
@@ -82,7 +86,7 @@ class RehearsalZoom(ZoomClient):
         found = self.get_meeting(meeting_id)
         if found is None:
             raise ZoomMeetingGone("ZOOM_MEETING_GONE", operation="update")
-        planned = _planned(meeting_id, found.host_id, plan)
+        planned = _planned(meeting_id, found.host_id, plan, self._notes.join_host)
         changed = replace(
             planned,
             join_url=found.join_url,
@@ -151,13 +155,13 @@ class RehearsalZoom(ZoomClient):
         return self._real.check_access(host_users)
 
 
-def _planned(meeting_id: str, host_id: str, plan: MeetingPlan) -> ZoomMeeting:
+def _planned(meeting_id: str, host_id: str, plan: MeetingPlan, join_host: str) -> ZoomMeeting:
     return ZoomMeeting(
         meeting_id=meeting_id,
         host_id=host_id,
         start=plan.start,
         duration=plan.duration_minutes,
-        join_url=f"https://zoom.us/j/{meeting_id}",
+        join_url=f"https://{join_host}/j/{meeting_id}",
         passcode=plan.passcode,
         status="waiting",
         agenda=plan.agenda,
