@@ -99,6 +99,17 @@ class Moment:
     arrived: tuple[int, int] = (0, 0)
 
 
+QUICK = (
+    "some rows settled, others staged",
+    "slots given, not committed",
+    "Zoom has created, has not answered",
+    "five sessions confirmed, the others not",
+    "354 given, the first body not",
+    "the final dot given, the mail stored, its 250 not given",
+    "after the last mail, before the end of the run",
+)
+"""One of each kind, in every run of the tests; all of them, on both databases: `make chaos`."""
+
 ONE, NONE, PERHAPS = (1, 1), (0, 0), (0, 1)
 
 MOMENTS = {

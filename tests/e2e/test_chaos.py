@@ -37,9 +37,10 @@ def office_on(kind, folder, request):
         yield office
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("name", MOMENTS)
-def test_a_rerun_finishes_what_a_kill_has_left_on_postgresql(name, tmp_path, request, undisturbed):
-    with office_on("postgresql", tmp_path / "office", request) as office:
+def test_a_rerun_finishes_what_a_kill_has_left(name, kind, tmp_path, request, undisturbed):
+    with office_on(kind, tmp_path / "office", request) as office:
         check_moment(office, MOMENTS[name], undisturbed)
 
 

@@ -116,7 +116,7 @@ def office(tmp_path, sqlite_template, prefect_url):  # noqa: F811 — the fixtur
         ThreadPoolExecutor(2) as pool,
     ):
         # A test that breaks off must not leave a run that waits for its answer for days: three minutes are enough.
-        world = TermsWorld(database, tmp_path, mailbox=mailbox, other_per_second=500.0, approval_hours=0.05)
+        world = TermsWorld(database, tmp_path, mailbox=mailbox, other_per_second=500.0, approval_hours=0.15)
         use_services(world.services)
         try:
             made = Office(world, api, pool)
