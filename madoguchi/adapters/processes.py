@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,34 @@ def open_log(log: Path) -> IO[bytes]:
         if log.stat().st_size > 5_000_000:
             log.replace(log.with_name(log.name + ".1"))
     return os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def trim_logs(folder: Path, *, limit: int = 20_000_000) -> None:
+    """Cut every `*.log` in `folder` that is longer than `limit` bytes down to nothing, its end kept as `.1`.
+
+    For logs that children write to for months: they keep their open file, which is in adding mode, and go on at the
+    new end. At most `limit` bytes of the old text are kept; on a full disk none. A line written in the very moment of
+    the cut may be lost. What cannot be cut now is left for the next call.
+    """
+    for log in folder.glob("*.log"):
+        with suppress(OSError):
+            if log.stat().st_size > limit:
+                _cut(log, limit)
+
+
+def _cut(log: Path, limit: int) -> None:
+    kept = log.with_name(log.name + ".1")
+    with log.open("r+b") as stream:
+        try:
+            stream.seek(-limit, os.SEEK_END)
+            with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy:
+                # The first one is half a line.
+                stream.readline()
+                shutil.copyfileobj(stream, copy)
+        except OSError:
+            with suppress(OSError):
+                kept.unlink()
+        stream.truncate(0)
 
 
 def stop_child(child: subprocess.Popen[bytes], *, seconds: float) -> bool:

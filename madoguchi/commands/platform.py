@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from config.settings import Settings
@@ -24,45 +24,43 @@ from madoguchi.adapters.prefect_server import (
     server_start_lock,
     start_server,
 )
-from madoguchi.adapters.processes import start_child, stop_child
+from madoguchi.adapters.processes import start_child, stop_child, trim_logs
+from madoguchi.commands.keeping import Keeper, Part
 from madoguchi.commands.sandbox import describe, sandbox_ports
 from madoguchi.commands.serve import serving_file
+from madoguchi.commands.sign_of_life import SignOfLife
 from madoguchi.commands.web_part import WebPart, WebPartError
-from madoguchi.sandbox.endpoints import Endpoints, SandboxError, ensure_sandbox, is_held, stop_sandbox
+from madoguchi.sandbox.endpoints import (
+    Endpoints,
+    SandboxError,
+    ensure_sandbox,
+    is_held,
+    running_sandbox,
+    stop_sandbox,
+)
 
 log = logging.getLogger(__name__)
 
 READY_SECONDS = 120
-_LONGEST_PAUSE = 30.0
-_STEADY_AFTER = 60.0
-_HEALTH_EVERY = 15.0
-_DEAF_AFTER = 4
-
-
-@dataclass(slots=True)
-class Backoff:
-    """How long to wait before the next restart: at once, then 1, 2, 4 ... 30 s, forgotten after a steady minute."""
-
-    failures: int = 0
-    last: float = field(default=-1e9)
-
-    def pause(self, now: float) -> float:
-        """Return the seconds to wait for a restart wanted at `now` (monotonic), and count it."""
-        if now - self.last > _STEADY_AFTER:
-            self.failures = 0
-        self.last = now
-        seconds = 0.0 if self.failures == 0 else min(_LONGEST_PAUSE, 2.0 ** (self.failures - 1))
-        self.failures += 1
-        return seconds
+_TRIM_EVERY = 60.0
+_WATCHDOG = "madoguchi.commands.watchdog"
 
 
 class Platform:
-    """The server, the serving process, the web part and the stand-ins of one var directory. Used by one thread.
+    """The server, the serving process, the web part, the watchdog and the stand-ins of one var directory.
 
+    Used by one thread. `alive`: called at least every few seconds as long as this thread goes on, during the waits too.
     WebPartError when the web part's port is taken.
     """
 
-    def __init__(self, settings: Settings, variables: Mapping[str, str], *, cwd: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        variables: Mapping[str, str],
+        *,
+        cwd: Path,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._var = settings.var_dir
         self._variables = dict(variables)
@@ -71,9 +69,10 @@ class Platform:
         self._is_own_server = "PREFECT_API_URL" not in os.environ
         self._server: ServerProcess | None = None
         self._serving: subprocess.Popen[bytes] | None = None
-        self._backoffs: dict[str, Backoff] = {}
-        self._deaf = 0
-        self._next_health = 0.0
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._sign = SignOfLife(serving_file(settings.var_dir))
+        self._alive = alive
+        self._next_trim = 0.0
         self.endpoints: Endpoints | None = None
         self.web = WebPart(settings, self._log("web"))
 
@@ -119,40 +118,79 @@ class Platform:
             self._start_serving()
             self._wait(self._serving_is_ready, stop, "the serving process", self._log("serve"))
             self._wait(self.web.is_ready, stop, "the web part", self._log("web"))
+            self._start_watchdog()
 
     def supervise(self, stop: threading.Event) -> None:
-        """Restart what dies until `stop` is set."""
+        """Restart what dies or hangs, and keep the logs short, until `stop` is set."""
+        keeper = Keeper(self._parts(), errors=(PrefectServerError, SandboxError, WebPartError))
         while not stop.wait(1.0):
-            if self._server is not None and (self._server.child.poll() is not None or self._is_deaf(self._server)):
-                self._again("server", self._restart_server, stop)
-            if self._serving is not None and self._serving.poll() is not None:
-                self._again("serving process", self._start_serving, stop)
-            if self.web.has_ended():
-                self._again("web part", self._start_web, stop)
-            if self.endpoints is not None and not is_held(self._var):
-                self._again("sandbox", self._restart_sandbox, stop)
+            self._alive()
+            keeper.round(stop)
+            if time.monotonic() >= self._next_trim:
+                self._next_trim = time.monotonic() + _TRIM_EVERY
+                trim_logs(self._var / "log")
 
     def stop(self) -> None:
-        """Stop everything in the reverse order of the start: no run begins without a server and a stand-in."""
+        """Stop everything in the reverse order of the start: no run begins without a server and a stand-in.
+
+        A part that cannot be stopped is logged and keeps no other from being stopped.
+        """
+        self._end("the watchdog", self._stop_watchdog)
+        # It marks the runs under way as cancelled; what they left undone is due again.
+        self._end("the serving process", self._stop_serving)
+        self._end("the web part", lambda: self.web.stop(seconds=4))
+        self._end("the Prefect server", self._stop_server)
+        if self.endpoints is not None:
+            self._end("the sandbox", lambda: stop_sandbox(self._var, seconds=2))
+
+    def _end(self, what: str, end: Callable[[], object]) -> None:
+        try:
+            end()
+        except (OSError, subprocess.SubprocessError) as error:
+            log.warning("%s could not be stopped: %s", what, type(error).__name__)
+
+    def _stop_watchdog(self) -> None:
+        if self._watchdog is not None:
+            stop_child(self._watchdog, seconds=2)
+
+    def _stop_serving(self) -> None:
         if self._serving is not None:
-            # It marks the runs under way as cancelled; what they left undone is due again.
             stop_child(self._serving, seconds=6)
         serving_file(self._var).unlink(missing_ok=True)
-        self.web.stop(seconds=4)
+
+    def _stop_server(self) -> None:
         if self._server is not None:
             forget_server(self._var)
             self._server.stop(seconds=5)
-        if self.endpoints is not None:
-            stop_sandbox(self._var, seconds=2)
 
-    def _again(self, what: str, restart: Callable[[threading.Event], None], stop: threading.Event) -> None:
-        seconds = self._backoffs.setdefault(what, Backoff()).pause(time.monotonic())
-        log.warning("the %s ended; starting it again in %.0f s", what, seconds)
-        if not stop.wait(seconds):
-            try:
-                restart(stop)
-            except (PrefectServerError, SandboxError, WebPartError) as error:
-                log.error("%s", error)  # noqa: TRY400 — the text says where to look; the next round tries again
+    def _parts(self) -> list[Part]:
+        parts = [
+            # Not started with the others when a stop came in between: then it has not ended either.
+            Part("serving process", lambda: _is_over(self._serving), self._serving_answers, self._restart_serving, 8),
+            Part("web part", self.web.has_ended, self.web.answers, self._restart_web),
+        ]
+        if self._server is not None:
+            server = Part("server", self._server_has_ended, self._server_answers, self._restart_server)
+            parts.insert(0, server)
+        if self.endpoints is not None:
+            parts.append(Part("sandbox", lambda: not is_held(self._var), self._sandbox_answers, self._restart_sandbox))
+        if self._watchdog is not None:
+            parts.append(Part("watchdog", lambda: _is_over(self._watchdog), lambda: True, self._restart_watchdog))
+        return parts
+
+    def _server_has_ended(self) -> bool:
+        return self._server is not None and self._server.child.poll() is not None
+
+    def _server_answers(self) -> bool:
+        return is_healthy(self.api_url)
+
+    def _serving_answers(self) -> bool:
+        # While the server is away nothing can be asked for: that is the server's trouble, and starting this process
+        # anew would only end the runs under way.
+        return self._sign.has_changed() or not is_healthy(self.api_url)
+
+    def _sandbox_answers(self) -> bool:
+        return running_sandbox(self._var) is not None
 
     def _restart_server(self, stop: threading.Event) -> None:
         if self._server is not None:
@@ -161,17 +199,6 @@ class Platform:
             self._server = start_server(self._server_variables(), self._log("prefect-server"))
             self._wait(self._server_is_ready, stop, "the Prefect server", self._server.log)
         self._note_server()
-
-    def _is_deaf(self, server: ServerProcess) -> bool:
-        # A server that lives but does not answer for a minute will not recover; busy ones answer within seconds.
-        if time.monotonic() < self._next_health:
-            return False
-        self._next_health = time.monotonic() + _HEALTH_EVERY
-        self._deaf = 0 if is_healthy(server.url) else self._deaf + 1
-        if self._deaf < _DEAF_AFTER:
-            return False
-        self._deaf = 0
-        return True
 
     def _note_server(self) -> None:
         if self._server is not None:
@@ -198,6 +225,7 @@ class Platform:
 
     def _restart_sandbox(self, _stop: threading.Event) -> None:
         before = self.endpoints
+        stop_sandbox(self._var, seconds=2)
         self._start_sandbox()
         now = self.endpoints
         if before and now and (before.api_url, before.smtp_port) != (now.api_url, now.smtp_port) and self._serving:
@@ -206,16 +234,34 @@ class Platform:
             self.web.stop(seconds=4)
         self._subscribe()
 
-    def _start_web(self, _stop: threading.Event | None = None) -> None:
+    def _start_web(self) -> None:
         self.web.start(self._variables, self._cwd)
         self._subscribe()
+
+    def _restart_web(self, _stop: threading.Event) -> None:
+        self.web.stop(seconds=4)
+        self._start_web()
 
     def _subscribe(self) -> None:
         # The subscription lives in the stand-in's memory only.
         if self.endpoints is not None and self._settings.uses_sandbox_zoom:
             self.web.subscribe(self.endpoints.zoom_url)
 
-    def _start_serving(self, _stop: threading.Event | None = None) -> None:
+    def _restart_serving(self, _stop: threading.Event) -> None:
+        self._stop_serving()
+        self._start_serving()
+
+    def _start_watchdog(self) -> None:
+        if find_spec(_WATCHDOG) is None:
+            return
+        environment = {**os.environ, **self._variables}
+        self._watchdog = start_child([_WATCHDOG], log=self._log("watchdog"), environment=environment, cwd=self._cwd)
+
+    def _restart_watchdog(self, _stop: threading.Event) -> None:
+        self._stop_watchdog()
+        self._start_watchdog()
+
+    def _start_serving(self) -> None:
         serving_file(self._var).unlink(missing_ok=True)
         self._serving = start_child(
             ["madoguchi.commands.serve"],
@@ -248,7 +294,12 @@ class Platform:
         while not stop.is_set() and not is_ready():
             if time.monotonic() > until:
                 raise PrefectServerError(f"{what} was not ready within {READY_SECONDS} s; see {log_file}")
+            self._alive()
             stop.wait(0.1)
 
     def _log(self, name: str) -> Path:
         return self._var / "log" / f"{name}.log"
+
+
+def _is_over(child: subprocess.Popen[bytes] | None) -> bool:
+    return child is not None and child.poll() is not None

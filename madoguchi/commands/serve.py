@@ -11,6 +11,7 @@ from pathlib import Path
 from config.settings import ROOT, Settings, SettingsError, load_settings
 from madoguchi.adapters import log_redaction
 from madoguchi.adapters.prefect_server import apply, environment
+from madoguchi.commands.sign_of_life import sign_of_life
 
 RUNS_AT_ONCE = 4
 
@@ -58,7 +59,9 @@ async def _serve(settings: Settings) -> None:
     noted = serving_file(settings.var_dir)
     noted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     noted.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
-    await runner.start()
+    # A process that lives without asking for runs would leave the schedules waiting unseen: `up` watches this.
+    async with sign_of_life(noted, lambda: runner.last_polled):
+        await runner.start()
 
 
 def main() -> int:

@@ -23,9 +23,11 @@ from config.settings import ROOT, Settings, SettingsError, load_settings
 from madoguchi.adapters import log_redaction
 from madoguchi.adapters.prefect_server import PrefectServerError, environment
 from madoguchi.adapters.processes import open_log, process_start
+from madoguchi.adapters.service_manager import ServiceManager
 from madoguchi.commands.platform import Platform
 from madoguchi.commands.web_part import WebPartError
 from madoguchi.sandbox.endpoints import SandboxError
+from madoguchi.store.database import DatabaseUnreachable
 
 LOGGING_CONFIG = ROOT / "config" / "prefect_logging.yml"
 
@@ -39,33 +41,44 @@ def run(settings: Settings) -> int:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    settings.var_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_one(settings.var_dir) as alone:
-        if not alone:
-            print(f"madoguchi up: it runs already for {settings.var_dir}; stop that one first", file=sys.stderr)
-            return 2
-        try:
-            return _run(settings, stop)
-        except (PrefectServerError, SandboxError, WebPartError) as error:
-            print(f"madoguchi up: {error}", file=sys.stderr)
-            return 1
+    manager = ServiceManager(os.environ)
+    try:
+        settings.var_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _only_one(settings.var_dir) as alone:
+            if not alone:
+                print(f"madoguchi up: it runs already for {settings.var_dir}; stop that one first", file=sys.stderr)
+                return 2
+            return _run(settings, stop, manager)
+    except (PrefectServerError, SandboxError, WebPartError) as error:
+        print(f"madoguchi up: {error}", file=sys.stderr)
+    except DatabaseUnreachable as error:
+        print(f"madoguchi up: the database is not reachable: {error}; `madoguchi check` says more", file=sys.stderr)
+    except OSError as error:
+        # No traceback for a full disk or a folder of somebody else's: the name and the reason say what to mend.
+        print(f"madoguchi up: {error.filename or settings.var_dir}: {error.strerror}", file=sys.stderr)
+    return 1
 
 
-def _run(settings: Settings, stop: threading.Event) -> int:
+def _run(settings: Settings, stop: threading.Event, manager: ServiceManager) -> int:
     from tasks.wiring import build_services
 
     # Before anything is served: a wrong key or a database that cannot be migrated is said here and now.
     build_services(settings)
     settings.resolved_inbox_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     variables = environment(settings.var_dir, settings.prefect.host, settings.prefect.port, LOGGING_CONFIG)
-    platform = Platform(settings, {**settings_environment(settings), **variables}, cwd=ROOT)
+    given = {**settings_environment(settings), **variables}
+    platform = Platform(settings, given, cwd=ROOT, alive=manager.alive)
     try:
-        platform.start(stop)
+        manager.status("starting")
+        if not stop.is_set():
+            platform.start(stop)
         if not stop.is_set():
             _note(settings, platform)
             print(_where_to_look(settings, platform), flush=True)
+            manager.ready(f"{settings.mode}; dashboard {platform.dashboard_url}")
             platform.supervise(stop)
     finally:
+        manager.stopping()
         _ready_file(settings.var_dir).unlink(missing_ok=True)
         platform.stop()
     return 0

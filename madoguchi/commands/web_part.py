@@ -84,6 +84,10 @@ class WebPart:
             raise WebPartError(f"the web part ended with code {code}; see {self._log}")
         return _process_at(self.url) == self._child.pid
 
+    def answers(self) -> bool:
+        """Tell whether our child answers at its address within three seconds."""
+        return self._child is not None and _process_at(self.url) == self._child.pid
+
     def has_ended(self) -> bool:
         """Tell whether it was started and has ended."""
         return self._child is not None and self._child.poll() is not None

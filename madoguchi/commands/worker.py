@@ -19,6 +19,7 @@ from madoguchi.adapters import log_redaction
 from madoguchi.adapters.prefect_server import PrefectServerError
 from madoguchi.commands.deploy import ROOT_VARIABLE, deploy, pool_name, prepare
 from madoguchi.commands.serve import RUNS_AT_ONCE, serving_file
+from madoguchi.commands.sign_of_life import sign_of_life
 
 if TYPE_CHECKING:
     from prefect.workers.process import ProcessWorker
@@ -56,7 +57,8 @@ def serve_pool(settings: Settings) -> int:
         noted = serving_file(settings.var_dir)
         noted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         noted.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
-        await work(name, own_name(), RUNS_AT_ONCE)
+        async with sign_of_life(noted, object):
+            await work(name, own_name(), RUNS_AT_ONCE)
 
     asyncio.run(both())
     return 0

@@ -9,7 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from madoguchi.adapters.processes import is_alive, open_log, owner_token, process_start, start_child, stop_child
+from madoguchi.adapters.processes import (
+    is_alive,
+    open_log,
+    owner_token,
+    process_start,
+    start_child,
+    stop_child,
+    trim_logs,
+)
 
 
 def test_a_token_fits_its_column_under_the_longest_name_of_a_host(monkeypatch):
@@ -151,3 +159,31 @@ def test_a_big_log_is_put_aside_before_it_is_added_to(tmp_path):
         stream.write(b"new")
     assert log.read_bytes() == b"new"
     assert (tmp_path / "a.log.1").stat().st_size == 5_000_001
+
+
+def test_a_log_that_a_child_holds_open_is_cut_and_the_child_writes_on(tmp_path):
+    log = tmp_path / "web.log"
+    with open_log(log) as child:
+        for number in range(1000):
+            child.write(b"line %d\n" % number)
+        child.flush()
+        (tmp_path / "short.log").write_text("short")
+        trim_logs(tmp_path, limit=500)
+        assert log.read_bytes() == b""
+        child.write(b"later\n")
+        child.flush()
+    assert log.read_bytes() == b"later\n"
+    kept = (tmp_path / "web.log.1").read_bytes()
+    assert kept.endswith(b"line 999\n")
+    assert kept.startswith(b"line ")
+    assert len(kept) <= 500
+    assert (tmp_path / "web.log.1").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "short.log").read_text() == "short"
+
+
+def test_a_log_whose_end_cannot_be_kept_is_cut_all_the_same(tmp_path):
+    log = tmp_path / "web.log"
+    log.write_bytes(b"x" * 1000)
+    (tmp_path / "web.log.1").mkdir()
+    trim_logs(tmp_path, limit=500)
+    assert log.read_bytes() == b""
