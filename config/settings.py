@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,10 @@ _SANDBOX_SECRET = "sandbox-secret"  # noqa: S105 — opens nothing but the stand
 _DEFAULTS = frozenset(
     {_SANDBOX_ACCOUNT, _SANDBOX_CLIENT, _SANDBOX_SECRET, "sandbox", "changeme", "change-me", "password", "secret"}
 )
+
+
+PREFECT_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"  # noqa: S105 — the name of Prefect's own variable
+_LEAST_PASSWORD = 12
 
 
 class SettingsError(Exception):
@@ -205,6 +210,7 @@ class Settings(BaseSettings):
             self.smtp.password.get_secret_value(),
             *filter(None, (_password_in(self.prefect.database_url), _password_in(self.prefect.redis_url))),
             *self.encryption_keys.get_secret_value().split(","),
+            *(os.environ.get(name, "").partition(":")[2] for name in (PREFECT_PASSWORD, "PREFECT_API_AUTH_STRING")),
         )
         return [secret.strip() for secret in given if len(secret.strip()) >= 6]
 
@@ -242,6 +248,7 @@ class Settings(BaseSettings):
                 "/zoom/webhook and /terms/, and nothing else (docs/webhooks.md)"
             )
         found += self._alarm_problems()
+        found += self._dashboard_problems()
         if self.database_url and not self.database_url.startswith(_DATABASES):
             found.append("MADOGUCHI_DATABASE_URL: must begin with sqlite:/// or postgresql+psycopg://")
         return [*found, *self._scale_problems()]
@@ -257,6 +264,24 @@ class Settings(BaseSettings):
                 found.append(f"MADOGUCHI_PREFECT__{name}: must begin with {' or '.join(schemes)}")
         if self.prefect.redis_url.get_secret_value() and not self.prefect.database_url.get_secret_value():
             found.append("MADOGUCHI_PREFECT__REDIS_URL: is of use only with MADOGUCHI_PREFECT__DATABASE_URL; set both")
+        return found
+
+    def _dashboard_problems(self) -> list[str]:
+        """Whoever reaches Prefect's API may run anything: from elsewhere only with its password."""
+        password = os.environ.get(PREFECT_PASSWORD)
+        found = []
+        if not is_loopback(self.prefect.host) and not password:
+            found.append(
+                f"MADOGUCHI_PREFECT__HOST: anybody who reaches {self.prefect.host} could steer everything; keep "
+                f"127.0.0.1 behind a proxy or a tunnel, or set {PREFECT_PASSWORD}=NAME:PASSWORD in the environment "
+                "(docs/install.md)"
+            )
+        if password is not None:
+            name, colon, secret = password.partition(":")
+            if not (name and colon) or len(secret.strip()) < _LEAST_PASSWORD or secret.strip().lower() in _DEFAULTS:
+                found.append(
+                    f"{PREFECT_PASSWORD}: must be NAME:PASSWORD, the password at least {_LEAST_PASSWORD} characters"
+                )
         return found
 
     def _alarm_problems(self) -> list[str]:
@@ -278,7 +303,7 @@ class Settings(BaseSettings):
         found = []
         for name, value, least in (
             ("ZOOM__WEBHOOK_SECRET", self.zoom.webhook_secret.get_secret_value(), 10),
-            ("WEB__PASSWORD", self.web.password.get_secret_value(), 12),
+            ("WEB__PASSWORD", self.web.password.get_secret_value(), _LEAST_PASSWORD),
         ):
             if value.strip().lower() in _DEFAULTS:
                 found.append(f"MADOGUCHI_{name}: still a default; set the real one")

@@ -23,7 +23,7 @@ import httpx
 
 from madoguchi.adapters.processes import process_start, start_child, stop_child
 
-_NEVER_TRACK = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+NEVER_TRACK = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 _SCREENS = {
     # V1: Retry and Resume are visible buttons, and the browser asks nobody but this server.
     "PREFECT_SERVER_UI_V2_ENABLED": "false",
@@ -82,7 +82,7 @@ def environment(
         "PREFECT_LOGGING_CONFIG_PATH": str(logging_config.resolve()),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(origins),
         "PREFECT_CLI_PROMPT": "false",
-        **_NEVER_TRACK,
+        **NEVER_TRACK,
         **_SCREENS,
         **_ENDURANCE,
         **_PRIVACY,

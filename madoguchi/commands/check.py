@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import httpx
 
-from config.settings import Settings, SettingsError
+from config.settings import PREFECT_PASSWORD, Settings, SettingsError
 from madoguchi.adapters.event_spool import EventSpool
-from madoguchi.adapters.prefect_server import PrefectServerError, find_server
+from madoguchi.adapters.prefect_server import NEVER_TRACK, PrefectServerError, find_server
 from madoguchi.adapters.smtp import MailConfigError, MailRejected, MailRetryable
 from madoguchi.adapters.terms_files import TermsFileError, read_terms
 from madoguchi.adapters.zoom_errors import ZoomError
@@ -20,6 +21,7 @@ from madoguchi.commands.terms_texts import UnusableError, citations_of, named
 from madoguchi.domain.office import JST
 from madoguchi.domain.terms_publication import SiteContentError
 from madoguchi.domain.terms_reading import TermsTextError
+from madoguchi.domain.this_machine import is_loopback
 from madoguchi.sandbox.endpoints import SandboxError
 from madoguchi.store.database import Database, DatabaseUnreachable
 from madoguchi.store.terms import SERVICE_TERMS
@@ -29,6 +31,7 @@ from tasks.staff import Refused
 from tasks.wiring import Services, build_services, real_clock
 
 _SOON = timedelta(days=120)
+_AS_GOOD_AS = {"false": ("false", "0", "no", "off"), "1": ("1", "true", "yes", "on")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,14 @@ def run(settings: Settings) -> int:
 
 
 def findings(settings: Settings) -> Iterator[Line]:
-    """Yield one line a subject: mode, office, record, terms, holidays, web part, bounces, Zoom, mail, Prefect."""
+    """Yield one line a subject, from the mode, the office and the record to Zoom, mail and Prefect."""
     office = settings.office
     yield Line(True, f"mode {settings.mode}; office {office.code}, telephone {office.telephone}")
     yield from _record(settings)
     yield from _files(settings)
     yield from _holidays(office.holidays_known_until, real_clock().astimezone(JST).date(), office.horizon_days)
     yield from _web(settings)
+    yield from _dashboard(settings, os.environ)
     if _is_behind(settings):
         # Looking must not change the record; a new one is made as every command would make it.
         return
@@ -234,6 +238,29 @@ def _mail(services: Services) -> Iterator[Line]:
         yield Line(False, f"mail: {error}")
     else:
         yield Line(True, "mail: connection, certificate and login accepted")
+
+
+def _dashboard(settings: Settings, given: Mapping[str, str]) -> Iterator[Line]:
+    """Who may reach the dashboard, and that Prefect tells nobody about us. What is refused never comes this far."""
+    host = settings.prefect.host
+    if is_loopback(host):
+        door = "this machine only" + (", with a password" if given.get(PREFECT_PASSWORD) else "")
+        yield Line(True, f"dashboard: {host}, {door}")
+    else:
+        yield Line(
+            None,
+            f"dashboard: {host}, reachable from elsewhere, with a password but without TLS",
+            "let it listen on 127.0.0.1 behind a proxy with TLS (docs/install.md)",
+        )
+    for name, wanted in NEVER_TRACK.items():
+        if given.get(name, wanted).strip().lower() not in _AS_GOOD_AS[wanted]:
+            yield Line(
+                False,
+                f"{name} is set to something else: Prefect would report about this installation",
+                f"unset it, or set it to {wanted}",
+            )
+            return
+    yield Line(True, "Prefect's telemetry: off")
 
 
 def _prefect(settings: Settings) -> Iterator[Line]:

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from config.settings import Settings, WebSettings, ZoomSettings
+from config.settings import PrefectSettings, Settings, WebSettings, ZoomSettings
 from madoguchi.adapters.event_spool import EventSpool
 from madoguchi.adapters.prefect_server import free_port
 from madoguchi.commands import check
@@ -82,3 +82,25 @@ def test_the_check_counts_what_was_set_aside(settings, tmp_path):
     spool.put(name, b"torn")
     spool.set_aside(name)
     assert "webhooks set aside: 1" in [line.item for line in check._web(settings())]
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "says", "ok"),
+    [
+        ("127.0.0.1", {}, "this machine only", True),
+        ("127.0.0.1", {"PREFECT_SERVER_API_AUTH_STRING": "office:a-long-password"}, "with a password", True),
+        ("0.0.0.0", {"PREFECT_SERVER_API_AUTH_STRING": "office:a-long-password"}, "reachable from elsewhere", None),
+    ],
+)
+def test_the_check_says_who_reaches_the_dashboard(settings, host, given, says, ok):
+    door, telemetry = check._dashboard(settings(prefect=PrefectSettings(host=host)), given)
+    assert (door.ok, says in door.item) == (ok, True)
+    assert "a-long-password" not in f"{door}"
+    assert (telemetry.ok, telemetry.item) == (True, "Prefect's telemetry: off")
+
+
+@pytest.mark.parametrize("given", [{"PREFECT_SERVER_ANALYTICS_ENABLED": "true"}, {"DO_NOT_TRACK": "0"}])
+def test_the_check_forbids_to_report_about_the_office(settings, given):
+    *_, telemetry = check._dashboard(settings(), given)
+    assert telemetry.ok is False
+    assert next(iter(given)) in telemetry.item

@@ -57,7 +57,7 @@ NAMES = [
 def _clean(monkeypatch, tmp_path):
     """No setting of this machine, and an empty folder, where a test may put its .env."""
     for name in list(os.environ):
-        if name.upper().startswith("MADOGUCHI_"):
+        if name.upper().startswith(("MADOGUCHI_", "PREFECT_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -239,6 +239,27 @@ def test_what_cannot_be_meant_is_refused_in_any_mode_with_a_remedy(give, values,
     [line] = [line for line in problems() if not line.startswith(url)]
     assert line.startswith(name)
     assert remedy in line
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "madoguchi.example.jp"])
+def test_the_dashboard_is_for_this_machine_unless_it_has_a_password(give, monkeypatch, host):
+    give(PREFECT__HOST=host)
+    [line] = problems()
+    assert line.startswith("MADOGUCHI_PREFECT__HOST: ")
+    assert "PREFECT_SERVER_API_AUTH_STRING=NAME:PASSWORD" in line
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "office:a-long-password")
+    assert problems() == []
+    assert "a-long-password" in load_settings().secrets()
+
+
+@pytest.mark.parametrize("weak", ["", "office", ":a-long-password", "office:", "office:short", "a-long-password"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_weak_password_of_the_dashboard_is_refused_and_not_repeated(give, monkeypatch, weak, host):
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", weak)
+    give(PREFECT__HOST=host)
+    found = problems()
+    assert any(line.startswith("PREFECT_SERVER_API_AUTH_STRING: ") for line in found)
+    assert not any(weak in line for line in found if len(weak) > 6)
 
 
 def test_the_two_zoom_addresses_come_together(give):
