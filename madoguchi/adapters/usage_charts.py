@@ -16,7 +16,7 @@ _DRAWN = 4
 
 
 def days_chart(days: Sequence[tuple[date, Cell]]) -> Chart:
-    """Return the applications of each day; a label stands below each Monday, or below every fifth day of a month."""
+    """Return the applications of each day; a label stands below each Monday."""
     columns = [
         Column(f"{day.month}/{day.day}" if day.weekday() == 0 else "", _piece(cell, "first", short_date(day)))
         for day, cell in days
@@ -31,7 +31,7 @@ def days_chart(days: Sequence[tuple[date, Cell]]) -> Chart:
 
 def hours_chart(key: str, title: str, hours: Sequence[tuple[int, Cell]]) -> Chart:
     """Return counts by the hour of the day."""
-    columns = [Column(f"{hour}時" if place % 2 == 0 else "", _piece(cell, "first", f"{hour}時台"))
+    columns = [Column(f"{hour}時" if place % 4 == 0 else "", _piece(cell, "first", f"{hour}時台"))
                for place, (hour, cell) in enumerate(hours)]  # fmt: skip
     shown = [(cell.count, -hour) for hour, cell in hours if cell.count]
     said = f"最も多いのは{-max(shown)[1]}時台です。" if shown else "伏せていない時間はありません。"
@@ -76,8 +76,10 @@ def months_chart(months: Sequence[tuple[str, Table]], names: Mapping[str, str]) 
     codes = list(names)
     legend = [(looks[code], names[code]) for code in codes[: _DRAWN - 1]]
     legend += [("third", "・".join(names[code] for code in codes[_DRAWN - 1 :])), _HIDDEN]
-    known = [(label, table.total.text) for (label, table) in months]
-    said = f"{int(known[-1][0][5:])}月の相談は{known[-1][1]}件です。" if known else "示せる月はありません。"
+    said = "示せる月はありません。"
+    if months:
+        month, table = months[-1]
+        said = f"{int(month[5:])}月の相談は{table.total.text}{'件' if table.total.count is not None else ''}です。"
     return chart("months", "月ごとの相談の結果", said, columns, legend=legend)
 
 
