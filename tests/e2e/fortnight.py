@@ -164,16 +164,19 @@ class Fortnight(Troubles):
             return True
         local = tick.astimezone(JST)
         step = self.script.step if scripts.is_open(local.date()) else 180
-        if flow in {"deliver-messages", "read-bounces"}:
-            # The others deliver as well.
-            step = max(step, 60)
-        if flow == "send-reminders":
+        if flow == "send-reminders" and 10 <= local.hour < 14:
             step = min(step, 30)
-        if (local.hour * 60 + local.minute) % step == 0 or (local.hour, local.minute) == (17, 15):
+        if (local.hour * 60 + local.minute) % step == 0 or (local.hour, local.minute) in {(17, 10), (17, 15)}:
             return True
         near = [moment for moment, _ in self.script.exports if flow == "process-requests"]
+        if self.script.is_short and flow not in {"process-requests", "watch"}:
+            return False
         near += [each for t in self.script.troubles for each in (t.at, t.until) if each]
         return any(timedelta() <= tick - moment < 5 * MINUTE for moment in near)
+
+    def can(self, trouble):
+        """Tell whether a trouble can be had here: for a full disk this user must be allowed to mount one."""
+        return self.has_real_disk or not trouble.kind.startswith("disk")
 
     # --- what happens
 

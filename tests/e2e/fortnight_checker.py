@@ -11,6 +11,7 @@ from madoguchi.domain.office import JST
 from tests.e2e import fortnight_record as record
 from tests.e2e import fortnight_script as scripts
 from tests.e2e.checker import State, violations_of_the_day
+from tests.e2e.fortnight_alarms import timeline, wrong_alarms
 
 MINUTE = timedelta(minutes=1)
 SOON = 40 * MINUTE
@@ -31,6 +32,7 @@ def violations(fortnight):
         *_accounted(truth),
         *(line for life in fortnight.people.by_row.values() for line in _one_life(truth, life)),
         *_left(fortnight),
+        *wrong_alarms(fortnight),
     ]
 
 
@@ -246,3 +248,4 @@ def figures(fortnight):
     )
     for when, flow, reasons in fortnight.failed:
         yield f"failed run   {when:%a %d %H:%M}  {flow}: {', '.join(reasons)}"
+    yield from timeline(fortnight)

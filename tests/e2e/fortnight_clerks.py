@@ -19,6 +19,7 @@ class Clerks:
     def __init__(self, fortnight):
         self.fortnight = fortnight
         self.refused, self.decided = [], []
+        self.are_away = False
 
     @property
     def _record(self):
@@ -97,7 +98,7 @@ class Clerks:
 
     def look(self):
         """Do what waits for a person."""
-        if not self.fortnight.has_power:
+        if not self.fortnight.has_power or self.are_away:
             return
         rows = record.rows_by_reference(self._record)
         for kind, subject, reason, _ in record.open_tasks(self._record):

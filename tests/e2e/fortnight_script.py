@@ -5,6 +5,7 @@ fictional. Nothing here knows what the product does.
 """
 
 import random
+import unicodedata
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 
@@ -29,7 +30,7 @@ _GIVEN = [("七海", "ナナミ"), ("花子", "ハナコ"), ("太郎", "タロ�
 COMES, AWAY, WAITS, HOST_LATE, HOST_NEVER = "comes", "away", "waits", "host late", "host never"
 CALLS, CALLS_NOTED_LATE, CANCELS, MOVES, BOUNCES = "calls", "calls, noted late", "cancels", "moves", "bounces"
 CONDUCTS = {
-    COMES: 28, AWAY: 7, WAITS: 3, HOST_LATE: 2, HOST_NEVER: 2, CALLS: 4, CALLS_NOTED_LATE: 3, CANCELS: 5, MOVES: 4,
+    COMES: 30, AWAY: 7, WAITS: 3, HOST_LATE: 2, HOST_NEVER: 2, CALLS: 4, CALLS_NOTED_LATE: 3, CANCELS: 5, MOVES: 4,
     BOUNCES: 2,
 }  # fmt: skip
 """What people do who get a session, and how many of them there are."""
@@ -51,11 +52,18 @@ class Person:
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something goes wrong. `until`: when it is over, for kinds that last."""
+    """Something goes wrong. `until`: when it is over, for kinds that last.
+
+    `alarms`: which must be raised by it, each once, as "CODE subject"; `perhaps`: which may be, for that hangs on who
+    happens to have a session then. `*` is any subject. `settled`: hours after its end in which all of them are over.
+    """
 
     kind: str
     at: datetime
     until: datetime | None = None
+    alarms: tuple[str, ...] = ()
+    perhaps: tuple[str, ...] = ()
+    settled: int = 3
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,8 @@ class Script:
     step: int = 60
     """Minutes between two ticks of the frequent flows where nothing happens."""
     closures: frozenset[date] = field(default_factory=frozenset)
+    is_short: bool = False
+    """Leave out of the schedule even what may be due and is done an hour later as well."""
 
 
 def at(day, clock):
@@ -145,31 +155,51 @@ def _slots(start, days):
             yield at(day, clock)
 
 
-def make_people(chance, start, days, conducts, dirty, wanted=None):
+def make_people(chance, start, days, conducts, dirty, wanted=None, *more):
     """Everybody, in the order in which they apply, with the exports that bring them.
 
     `wanted`: exports that must bring so many bookable applications at least, because a trouble is to strike them.
+    `more`: further ones, each with its export.
     """
     good = [(conduct, None) for conduct, number in conducts.items() for _ in range(number)]
     chance.shuffle(good)
-    fixed = [(slot, good.pop()) for slot, number in (wanted or {}).items() for _ in range(number)]
+    fixed = [(slot, good.pop()) for slot, number in (wanted or {}).items() for _ in range(number)] + list(more)
     kinds = good + [(COMES, each) for each in dirty]
     chance.shuffle(kinds)
     slots = sorted({*list(_slots(start, days))[:-2], *(wanted or {})})
     # The first export brings more: the form was open over the weekend.
     when = [slots[0]] * (len(kinds) // 6) + chance.choices(slots, k=len(kinds) - len(kinds) // 6)
-    last, people = start + timedelta(days=days + 3), []
-    for row, (slot, (conduct, dirt)) in enumerate(sorted([*zip(when, kinds, strict=True), *fixed], key=_slot), 1):
-        applied = slot - timedelta(minutes=chance.randint(4, 90), seconds=chance.randint(0, 59))
-        if people and applied <= people[-1].applied:
-            applied = people[-1].applied + timedelta(seconds=chance.randint(20, 50))
-        people.append(_person(chance, row, applied, conduct, dirt, last))
-    brought = sorted([*when, *(slot for slot, _ in fixed)])
-    return tuple(people), tuple((slot, sum(1 for each in brought if each <= slot)) for slot in slots)
+    brought = [*zip(when, kinds, strict=True), *fixed]
+    before = chance.sample(range(240, 1800), len(brought))
+    applied = sorted(
+        (slot - timedelta(seconds=seconds), slot, kind) for (slot, kind), seconds in zip(brought, before, strict=True)
+    )
+    last = start + timedelta(days=days + 3)
+    people = [
+        _too_late_if_read_on(_person(chance, row, moment, *kind, last), _next_open(slot))
+        for row, (moment, slot, kind) in enumerate(applied, 1)
+    ]
+    return tuple(people), tuple((slot, sum(1 for each, _ in brought if each <= slot)) for slot in slots)
 
 
-def _slot(pair):
-    return pair[0]
+def _next_open(slot):
+    """The day on which an export is read: files wait over closed days."""
+    day = slot.date()
+    while not is_open(day, {CLOSED_LATER}):
+        day += timedelta(days=1)
+    return day
+
+
+def _too_late_if_read_on(person, day):
+    """Who wishes for the very day on which the file is read goes to a person, however early they applied."""
+    if person.expected[0] != "accept":
+        return person
+    wished = date(*map(int, _narrow(person.cells[6]).split("/")))
+    return replace(person, expected=("needs_review", "LATE_INGEST")) if wished <= day else person
+
+
+def _narrow(text):
+    return unicodedata.normalize("NFKC", text)
 
 
 def _person(chance, row, applied, conduct, dirt, last):
@@ -190,22 +220,40 @@ def fortnight(seed):
     day = [MONDAY + timedelta(days=n) for n in range(14)]
     chance = random.Random(seed)
     wanted = {at(day[1], "11:42"): 2, at(day[1], "16:42"): 2, at(day[2], "11:07"): 3, at(day[10], "14:47"): 2}
-    people, exports = make_people(chance, MONDAY, 14, CONDUCTS, DIRTY, wanted)
-    troubles = (
-        Trouble("zoom down", at(day[1], "11:25"), at(day[1], "12:25")),
-        Trouble("mail down", at(day[1], "16:40"), at(day[2], "09:20")),
+    # No day without an export that brings somebody.
+    wanted |= {at(each, EXPORTS[0]): 1 for each in day if is_open(each)}
+    to_review = (at(day[2], EXPORTS[0]), (COMES, DIRTY[-1]))
+    people, exports = make_people(chance, MONDAY, 14, CONDUCTS, DIRTY[:-1], wanted, to_review)
+    return Script(
+        seed, at(MONDAY, "00:00"), at(day[13], "23:00"), people, exports, _troubles(day), closures={CLOSED_LATER}
+    )
+
+
+def _troubles(day):
+    failing = tuple(f"RUN_FAILED {flow}" for flow in ("process-requests", "deliver-messages", "send-reminders"))
+    return (
+        Trouble(
+            "zoom down", at(day[1], "11:25"), at(day[1], "12:25"),
+            alarms=("RUN_FAILED process-requests",), perhaps=("RUN_FAILED sweep-no-shows", "CONFIRMATION_MISSING *"),
+        ),
+        Trouble(
+            "mail down", at(day[1], "16:40"), at(day[2], "09:20"), alarms=("DUE_UNSENT messages", *failing),
+            perhaps=("RUN_FAILED sweep-no-shows", "RUN_FAILED reconcile-zoom", "CONFIRMATION_MISSING *"), settled=30,
+        ),
         Trouble("office changed", at(day[2], "10:20")),
         Trouble("power cut", at(day[2], "11:09"), at(day[2], "11:40")),
+        Trouble("clerks away", at(day[2], "15:00"), at(day[3], "16:00"), alarms=("REVIEW_OLD tasks",)),
         Trouble("export again", at(day[3], "09:31")),
-        Trouble("disk full", at(day[3], "13:05"), at(day[3], "13:45")),
+        Trouble("disk low", at(day[3], "12:20"), at(day[3], "13:05"), alarms=("DISK var",)),
+        Trouble(
+            "disk full", at(day[3], "13:05"), at(day[3], "13:45"),
+            alarms=("SCHEDULE_SILENT sweep-no-shows",), perhaps=("UNSWEPT sessions",),
+        ),
         Trouble("clock back", at(day[10], "10:20"), at(day[10], "11:25")),
         Trouble("worker killed", at(day[10], "14:50")),
         Trouble("webhooks lost", at(day[11], "10:30"), at(day[11], "12:50")),
         Trouble("database locked", at(day[11], "14:05")),
-    )
-    return Script(
-        seed, at(MONDAY, "00:00"), at(day[13], "23:00"), people, exports, troubles, closures=frozenset({CLOSED_LATER})
-    )
+    )  # fmt: skip
 
 
 def small(seed):
@@ -221,7 +269,7 @@ def small(seed):
         Trouble("zoom down", at(tuesday, "12:55"), at(tuesday, "13:20")),
     )
     exports = ((at(MONDAY, "14:47"), len(people)),)
-    return Script(seed, at(MONDAY, "14:40"), at(tuesday, "19:50"), people, exports, troubles, step=120)
+    return Script(seed, at(MONDAY, "14:40"), at(tuesday, "19:50"), people, exports, troubles, step=120, is_short=True)
 
 
 def _on_the_second_day(person, day):

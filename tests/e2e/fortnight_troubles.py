@@ -55,6 +55,13 @@ class Troubles:
         until(lambda: zoom.requests["create"] > before or time.monotonic() - began > 2.0, 10, "-")
         time.sleep(0.1)
 
+    def begin_clerks_away(self, _trouble):
+        """Nobody looks at the list of the afternoon."""
+        self.clerks.are_away = True
+
+    def end_clerks_away(self, _trouble):
+        self.clerks.are_away = False
+
     def begin_export_again(self, _trouble):
         self.export(self.exported, name="online-counselling (1).csv")
 
@@ -67,10 +74,21 @@ class Troubles:
         self.machine.restart_office()
         self.clerks.call_off(closed)
 
+    def begin_disk_low(self, _trouble):
+        """Something grows on the disk, until the next trouble is here."""
+        if self.has_real_disk:
+            self.machine.fill_disk(leave=500)
+
+    def end_disk_low(self, _trouble):
+        pass
+
     def begin_disk_full(self, _trouble):
-        self.machine.fill_disk()
+        if self.has_real_disk:
+            self.machine.fill_disk()
 
     def end_disk_full(self, _trouble):
+        if not self.has_real_disk:
+            return
         self.machine.free_disk()
         # In life every run is a process of its own: none has seen the full disk.
         self.machine.renew_worker()
