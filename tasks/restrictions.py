@@ -63,15 +63,15 @@ def set_restriction(services: Services, run: Run, form: Decided) -> Done:
         raise Refused(f"「{form.action}」の理由に「{form.reason}」は使えません。選び直してください。")
     with services.database.write() as session:
         act = act_of(services, by)
-        client, reference = _person(session, act, form.reference)
+        client, reference = person_of(session, act, form.reference)
         store.lock_client(session, client)
         standing = store.restriction_in_force(session, act.office, client, act.happened_at)
         deciding = _Deciding(session, act, client, reference, standing, code)
         return deciding.lift(form) if action == "lift" else deciding.restrict(form)
 
 
-def _person(session: Session, act: Act, typed: str) -> tuple[str, str]:
-    """Return the client's id and the reference as it is written."""
+def person_of(session: Session, act: Act, typed: str) -> tuple[str, str]:
+    """Return the client's id and the reference as it is written; Refused when what was typed is nobody's."""
     if not names_request(session, act.office, typed):
         booking = booking_of(session, act.office, typed)
         return booking.client_id, booking.reference

@@ -5,6 +5,7 @@ Any run may break off anywhere: whole batches are done, the next run goes on. A 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from tasks.wiring import Run, Services
 BATCH: Final = 200
 AS_OF_AHEAD: Final = "AS_OF_IN_FUTURE"
 FILE_IN_USE: Final = "DATABASE_FILE_IN_USE"
+_ATTEMPTS, _PAUSE = 10, 0.5
 
 Step = Callable[[str], None]
 
@@ -301,9 +303,11 @@ def _keys_of_spool(services: Services) -> set[int]:
     return {int.from_bytes(head[1:], "big") for head in heads if len(head) == 5}
 
 
-def clean_files(services: Services, _run: Run) -> RetentionReport:
+def clean_files(services: Services, _run: Run, *, wait: Callable[[float], None] = time.sleep) -> RetentionReport:
     """Let what was erased leave the database's files too (SQLite); PostgreSQL is told that its rows are dead."""
-    report = RetentionReport()
-    if not services.database.settle_erasures():
-        report.incomplete.append(("record", FILE_IN_USE))
-    return report
+    for attempt in range(_ATTEMPTS):
+        if services.database.settle_erasures():
+            return RetentionReport()
+        if attempt + 1 < _ATTEMPTS:
+            wait(_PAUSE)
+    return RetentionReport(incomplete=[("record", FILE_IN_USE)])

@@ -14,6 +14,7 @@ from madoguchi.domain.application import Flag, Outcome
 from madoguchi.domain.lifecycle import BookingStatus, RequestStatus
 from madoguchi.domain.office import JST
 from madoguchi.domain.reference import new_reference
+from madoguchi.domain.retention import ERASED_JA
 from madoguchi.domain.staff import BOOKING_WORDS, moment_ja, not_in_this_state
 from madoguchi.store import staff_bookings as store
 from madoguchi.store.audit import Act, audit_row, write_audit
@@ -95,6 +96,8 @@ def _book_next(services: Services, session: Session, act: Act, form: NextBooking
 
 def _require_in_session(session: Session, act: Act, earlier: Booking) -> None:
     """Only who is, or was, in a session may be booked this way; never for a first booking."""
+    if session.get_one(BookingRequest, earlier.request_id).erased_at:
+        raise Refused(f"{earlier.reference} の申込みの内容は、{ERASED_JA}。あらためて申し込んでいただいてください。")
     if BookingStatus(earlier.status) not in {BookingStatus.CONFIRMED, BookingStatus.ATTENDED}:
         last = store.last_act(session, act.office, earlier.reference)
         word = BOOKING_WORDS[BookingStatus(earlier.status)]

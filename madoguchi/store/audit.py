@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from madoguchi.store.models import Audit
+
+LOOKS: Final = ("shown", "names_read", "disclosed")
+"""Acts that showed personal data to somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +59,14 @@ def write_audit(session: Session, rows: list[dict[str, Any]]) -> None:
     """Append rows in the caller's transaction."""
     if rows:
         session.execute(insert(Audit), rows)
+
+
+def accesses(session: Session, office: str, since: datetime) -> list[Audit]:
+    """Return every look at personal data since an instant by the clock, the oldest first."""
+    return list(
+        session.scalars(
+            select(Audit)
+            .where(Audit.office == office, Audit.action.in_(LOOKS), Audit.recorded_at >= since)
+            .order_by(Audit.id)
+        )
+    )

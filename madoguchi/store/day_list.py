@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from madoguchi.domain.lifecycle import LIVE_MEETINGS, BookingStatus
 from madoguchi.domain.message import MailKind
 from madoguchi.domain.office import JST
+from madoguchi.domain.retention import ERASED_JA
 from madoguchi.store.listing_of_the_terms import consented_versions
 from madoguchi.store.models import (
     Booking,
@@ -25,7 +26,7 @@ from madoguchi.store.models import (
     TermsVersion,
 )
 from madoguchi.store.terms import SERVICE_TERMS, versions_of
-from madoguchi.store.vault import Vault
+from madoguchi.store.vault import Erased, Vault
 
 _SHOWN = frozenset(BookingStatus) - {BookingStatus.RELEASED}
 _MAILS = (MailKind.CONFIRMED, MailKind.CHANGED, MailKind.REMINDER_DAY, MailKind.REMINDER_HOUR)
@@ -171,7 +172,10 @@ def personal_of(session: Session, vault: Vault, sessions: Sequence[DaySession]) 
         )
         for row in rows:
             place = f"booking_request.sealed_values.{row.request_id}"
-            values = vault.open_json(row.sealed_values, place)["application"]
+            try:
+                values = vault.open_json(row.sealed_values, place)["application"]
+            except Erased:
+                values = {"name": ERASED_JA}
             texts = {key: str(values.get(key) or "") for key in ("name", "kana", "companion", "registration")}
             found[row.id] = Personal(**texts, **access.get(row.id, {}))
     return found

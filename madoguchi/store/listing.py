@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from madoguchi.domain.lifecycle import ACTIVE_BOOKINGS
 from madoguchi.domain.office import StandingPolicy
+from madoguchi.domain.retention import ERASED_JA
 from madoguchi.store import listing_of_the_day as day_lists
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.listing_of_the_day import iso as iso  # noqa: PLC0414 — asked of this module too
@@ -26,7 +27,7 @@ from madoguchi.store.models import (
     OutboxMessage,
     TermsVersion,
 )
-from madoguchi.store.vault import Vault
+from madoguchi.store.vault import Erased, Vault
 
 KINDS = ("requests", "bookings", "meetings", "messages", *day_lists.KINDS)
 
@@ -230,7 +231,7 @@ def _person(session: Session, act: Act, client_id: str | None, policy: StandingP
 
 
 def _show_request(session: Session, vault: Vault, request: BookingRequest) -> dict[str, Any]:
-    values = vault.open_json(request.sealed_values, f"booking_request.sealed_values.{request.id}")
+    values = _values(vault, request)
     row = session.execute(_requests(request.office, None, None).where(BookingRequest.id == request.id)).one()
     return {
         "kind": "request",
@@ -248,7 +249,7 @@ def _show_request(session: Session, vault: Vault, request: BookingRequest) -> di
 def _show_booking(session: Session, vault: Vault, booking: Booking) -> dict[str, Any]:
     row = session.execute(_bookings(booking.office, None, None).where(Booking.id == booking.id)).first()
     request = session.get_one(BookingRequest, booking.request_id)
-    values = vault.open_json(request.sealed_values, f"booking_request.sealed_values.{request.id}")
+    values = _values(vault, request)
     meeting = live_meeting(session, booking.id)
     about = _messages(booking.office, None, None).where(OutboxMessage.booking_id == booking.id)
     messages = [_message(message) for message in session.execute(about)]
@@ -270,8 +271,19 @@ def _show_booking(session: Session, vault: Vault, booking: Booking) -> dict[str,
 
 def _show_message(session: Session, vault: Vault, message: OutboxMessage) -> dict[str, Any]:
     row = session.execute(_messages(message.office, None, None).where(OutboxMessage.id == message.id)).one()
-    sealed = vault.open_json(message.sealed_context, f"outbox_message.sealed_context.{message.id}")
+    try:
+        sealed = vault.open_json(message.sealed_context, f"outbox_message.sealed_context.{message.id}")
+    except Erased:
+        sealed = {"to": ERASED_JA, "context": ERASED_JA}
     return {"kind": "message", **_message(row), "reason": message.reason, **sealed}
+
+
+def _values(vault: Vault, request: BookingRequest) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = vault.open_json(request.sealed_values, f"booking_request.sealed_values.{request.id}")
+    except Erased:
+        found = {"application": ERASED_JA, "findings": []}
+    return found
 
 
 def _consents(session: Session, request_id: str) -> list[dict[str, Any]]:

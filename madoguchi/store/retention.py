@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from madoguchi.domain.lifecycle import BookingStatus, MeetingStatus, RequestStatus
 from madoguchi.domain.message import MessageStatus
 from madoguchi.domain.retention import Matter, Over, RecordClass
-from madoguchi.store.audit import Act
+from madoguchi.store.audit import LOOKS, Act
 from madoguchi.store.models import (
     Audit,
     Booking,
@@ -35,8 +35,6 @@ from madoguchi.store.models import (
 from madoguchi.store.vault import ERASED
 
 ERASE, REMOVE, PSEUDONYMISE = "erased", "removed", "pseudonymised"
-LOOKS: Final = ("shown", "names_read", "disclosed", "held", "released")
-"""Acts of the audit that are about the record and not about its matter: they lengthen nobody's time."""
 _INDEX_BYTES = 16
 
 
@@ -183,7 +181,12 @@ class _Loading:
         for part in parts(references):
             acts = (
                 select(Audit.subject, func.max(Audit.happened_at))
-                .where(Audit.office == self._office, Audit.subject.in_(part), Audit.action.not_in(LOOKS))
+                .where(
+                    Audit.office == self._office,
+                    Audit.subject.in_(part),
+                    Audit.action.not_in(LOOKS),
+                    Audit.subject_kind != "hold",
+                )
                 .group_by(Audit.subject)
             )
             self._acts |= dict(self._session.execute(acts).tuples().all())
