@@ -96,7 +96,9 @@ def _dispatch(settings: Settings, options: argparse.Namespace) -> int:
         "keys": lambda: command.run(settings, options.action, data=options.data, as_json=options.json),
         "disclose": lambda: command.run(settings, options.reference, options.out),
         "accesses": lambda: command.run(settings, options.since, as_json=options.json),
+        "schedule": lambda: command.run(settings, options.day, as_json=options.json),
         "migrate": lambda: command.migrate(settings),
+        "watch": lambda: command.run(settings, tell=options.tell, as_json=options.json),
         "bounces": lambda: command.run(settings, options.path, as_json=options.json),
         "terms": lambda: command.run(settings, options),
         "deploy": lambda: command.run(settings, options.work_pool),
@@ -151,6 +153,12 @@ def _parser() -> argparse.ArgumentParser:
     accesses = commands.add_parser("accesses", help="who looked at personal data, when, at which reference")
     accesses.add_argument("--since", type=_day, metavar="YYYY-MM-DD", help="from that day (Japan); default: 30 days")
     accesses.add_argument("--json", action="store_true")
+    schedule = commands.add_parser("schedule", help="what would run on a day, and what would be due")
+    schedule.add_argument("day", nargs="?", type=_day, metavar="YYYY-MM-DD", help="default: today in Japan")
+    schedule.add_argument("--json", action="store_true")
+    watch = commands.add_parser("watch", help="what is not as it should be, looked at without Prefect (docs/watch.md)")
+    watch.add_argument("--tell", action="store_true", help="also tell by mail and webhook what is untold")
+    watch.add_argument("--json", action="store_true")
     commands.add_parser("up", help="Prefect server, schedules and, in the sandbox, the stand-ins")
     deploy = commands.add_parser("deploy", help="put the deployments on a work pool, for workers (docs/scale.md)")
     deploy.add_argument("--work-pool", type=_name, metavar="NAME", help="default: MADOGUCHI_PREFECT__WORK_POOL")

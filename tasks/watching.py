@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from madoguchi.domain.watching import Facts, Finding, FlowFacts, Waiting, find
+from madoguchi.domain.schedule_plan import RESTS_ON_CLOSED_DAYS
+from madoguchi.domain.watching import Code, Facts, Finding, FlowFacts, Waiting, find
 from madoguchi.store import watching as store
 from madoguchi.store.models import Alarm
 from tasks.overview import Scheduled
@@ -21,8 +22,7 @@ from tasks.wiring import Run, Services
 log = logging.getLogger(__name__)
 
 _LOOK_BACK = timedelta(days=60)
-_RESTING = frozenset({"process-requests", "read-bounces"})
-"""Flows that do nothing on a closed day."""
+_FORGET_SERVER = timedelta(days=2)
 _NOT_WATCHED = frozenset({"watch", "tell-alarms"})
 
 
@@ -35,17 +35,26 @@ class WatchReport:
     over: list[str] = field(default_factory=list)
 
 
-def watch(services: Services, run: Run, schedules: Sequence[Scheduled], *, more: Sequence[Finding] = ()) -> WatchReport:
+def watch(
+    services: Services,
+    run: Run,
+    schedules: Sequence[Scheduled],
+    *,
+    more: Sequence[Finding] = (),
+    unknown: Collection[Code] = (),
+) -> WatchReport:
     """Look at everything and bring the alarms to what is found, in one transaction. Tells nobody (`tasks.alarms`).
 
-    `more`: what only the caller can see, such as that Prefect does not run its schedules.
+    `more`: what only the caller can see, such as that Prefect does not run its schedules. `unknown`: what the caller
+    cannot see; alarms of these codes stay as they are. Two looks at once come one after the other.
     """
-    at = run.at(services.clock())
     outside = _outside(services)
-    with services.database.write() as session:
+    with services.database.exclusive("watch"), services.database.write() as session:
+        at = run.at(services.clock())
         facts = _facts(session, services, run, schedules, outside)
         report = WatchReport([*more, *find(facts, services.office.watch, services.calendar, at)])
-        _keep(session, services.office.code, report, at)
+        report.findings = [each for each in report.findings if each.code not in unknown]
+        _keep(session, services.office.code, report, at, _Unknown(frozenset(unknown), frozenset(facts.certificates)))
     return report
 
 
@@ -101,7 +110,7 @@ def _flows(session: Session, code: str, schedules: Sequence[Scheduled], run: Run
                 failing_since=failing[-1].as_of if failing else None,
                 since=since,
                 incomplete=tuple(_references(failing[0].incomplete)) if failing else (),
-                open_days_only=each.flow in _RESTING,
+                open_days_only=each.flow in RESTS_ON_CLOSED_DAYS,
             )
         )
     return found
@@ -136,7 +145,20 @@ def _written(path: Any) -> float | None:
         return None
 
 
-def _keep(session: Session, office: str, report: WatchReport, at: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """What this look could not see. `asked`: servers that showed a certificate; one that is down says nothing of it."""
+
+    codes: frozenset[Code]
+    asked: frozenset[str]
+
+    def covers(self, row: Alarm, at: datetime) -> bool:
+        if row.code == Code.CERTIFICATE.value and row.subject not in self.asked:
+            return at - row.last_seen_at < _FORGET_SERVER
+        return row.code in self.codes
+
+
+def _keep(session: Session, office: str, report: WatchReport, at: datetime, unknown: _Unknown) -> None:
     """Open, refresh and end alarms so that one stands for each finding."""
     standing = {(row.code, row.subject): row for row in store.open_alarm_rows(session, office)}
     for finding in report.findings:
@@ -160,5 +182,7 @@ def _keep(session: Session, office: str, report: WatchReport, at: datetime) -> N
             row.touched, row.details = list(finding.touched), dict(finding.details)
             row.last_seen_at = max(row.last_seen_at, at)
     for row in standing.values():
+        if unknown.covers(row, at):
+            continue
         row.over_at = max(at, row.first_seen_at)
         report.over.append(row.id)
