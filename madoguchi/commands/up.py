@@ -60,6 +60,7 @@ def run(settings: Settings) -> int:
 
 
 def _run(settings: Settings, stop: threading.Event, manager: ServiceManager) -> int:
+    from madoguchi.commands.watchdog import start_watchdog
     from tasks.wiring import build_services
 
     # Before anything is served: a wrong key or a database that cannot be migrated is said here and now.
@@ -76,6 +77,7 @@ def _run(settings: Settings, stop: threading.Event, manager: ServiceManager) -> 
             _note(settings, platform)
             print(_where_to_look(settings, platform), flush=True)
             manager.ready(f"{settings.mode}; dashboard {platform.dashboard_url}")
+            start_watchdog(settings, stop)
             platform.supervise(stop)
     finally:
         manager.stopping()

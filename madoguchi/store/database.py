@@ -21,7 +21,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_SECONDS = 30
 _LOCKS = {
     "migrate": 7_410_001, "start": 7_410_002, "intake": 7_410_003, "reconcile": 7_410_004, "site": 7_410_005,
-    "alarms": 7_410_006,
+    "alarms": 7_410_006, "watch": 7_410_007,
 }  # fmt: skip
 
 

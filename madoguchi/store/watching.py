@@ -167,6 +167,21 @@ def first_run(session: Session, office: str, flow: str) -> datetime | None:
     return session.scalar(select(func.min(RunRecord.as_of)).where(RunRecord.office == office, RunRecord.flow == flow))
 
 
+def last_end(session: Session, office: str, flow: str) -> datetime | None:
+    """Return when the newest run of a flow that has ended under Prefect did so, by the clock; None without one."""
+    return session.scalar(
+        select(RunRecord.finished_at)
+        .where(
+            RunRecord.office == office,
+            RunRecord.flow == flow,
+            RunRecord.finished_at.is_not(None),
+            RunRecord.prefect_run.is_not(None),
+        )
+        .order_by(RunRecord.started_at.desc())
+        .limit(1)
+    )
+
+
 def recent_runs(
     session: Session, office: str, flows: Collection[str], since: datetime
 ) -> Mapping[str, Sequence[Row[tuple[datetime, str, list[object]]]]]:
