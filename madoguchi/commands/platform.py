@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 
 from config.settings import Settings
@@ -43,11 +42,10 @@ log = logging.getLogger(__name__)
 
 READY_SECONDS = 120
 _TRIM_EVERY = 60.0
-_WATCHDOG = "madoguchi.commands.watchdog"
 
 
 class Platform:
-    """The server, the serving process, the web part, the watchdog and the stand-ins of one var directory.
+    """The server, the serving process, the web part and the stand-ins of one var directory.
 
     Used by one thread. `alive`: called at least every few seconds as long as this thread goes on, during the waits too.
     WebPartError when the web part's port is taken.
@@ -69,7 +67,6 @@ class Platform:
         self._is_own_server = "PREFECT_API_URL" not in os.environ
         self._server: ServerProcess | None = None
         self._serving: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
         self._sign = SignOfLife(serving_file(settings.var_dir))
         self._alive = alive
         self._next_trim = 0.0
@@ -118,7 +115,6 @@ class Platform:
             self._start_serving()
             self._wait(self._serving_is_ready, stop, "the serving process", self._log("serve"))
             self._wait(self.web.is_ready, stop, "the web part", self._log("web"))
-            self._start_watchdog()
 
     def supervise(self, stop: threading.Event) -> None:
         """Restart what dies or hangs, and keep the logs short, until `stop` is set."""
@@ -135,7 +131,6 @@ class Platform:
 
         A part that cannot be stopped is logged and keeps no other from being stopped.
         """
-        self._end("the watchdog", self._stop_watchdog)
         # It marks the runs under way as cancelled; what they left undone is due again.
         self._end("the serving process", self._stop_serving)
         self._end("the web part", lambda: self.web.stop(seconds=4))
@@ -148,10 +143,6 @@ class Platform:
             end()
         except (OSError, subprocess.SubprocessError) as error:
             log.warning("%s could not be stopped: %s", what, type(error).__name__)
-
-    def _stop_watchdog(self) -> None:
-        if self._watchdog is not None:
-            stop_child(self._watchdog, seconds=2)
 
     def _stop_serving(self) -> None:
         if self._serving is not None:
@@ -174,8 +165,6 @@ class Platform:
             parts.insert(0, server)
         if self.endpoints is not None:
             parts.append(Part("sandbox", lambda: not is_held(self._var), self._sandbox_answers, self._restart_sandbox))
-        if self._watchdog is not None:
-            parts.append(Part("watchdog", lambda: _is_over(self._watchdog), lambda: True, self._restart_watchdog))
         return parts
 
     def _server_has_ended(self) -> bool:
@@ -250,16 +239,6 @@ class Platform:
     def _restart_serving(self, _stop: threading.Event) -> None:
         self._stop_serving()
         self._start_serving()
-
-    def _start_watchdog(self) -> None:
-        if find_spec(_WATCHDOG) is None:
-            return
-        environment = {**os.environ, **self._variables}
-        self._watchdog = start_child([_WATCHDOG], log=self._log("watchdog"), environment=environment, cwd=self._cwd)
-
-    def _restart_watchdog(self, _stop: threading.Event) -> None:
-        self._stop_watchdog()
-        self._start_watchdog()
 
     def _start_serving(self) -> None:
         serving_file(self._var).unlink(missing_ok=True)
