@@ -10,7 +10,8 @@ from madoguchi.domain.office import Office
 def list_on_schedule(office: Office) -> tuple[DeploymentEntry, ...]:
     """Return the scheduled deployments of an office; their schedules follow its reception hours, Monday to Friday.
 
-    Public holidays are not left out: a run with nothing to do costs seconds, a missed one costs an applicant.
+    Public holidays and closures are in the crons: a run that starts on one takes nothing new in
+    (`tasks.reporting.is_resting`), and what is due, a retry or a verdict, is done on any day.
     """
     every_five = cron_every(5, office.reception)
     return (

@@ -20,10 +20,12 @@ from tasks.reporting import (
     attempt,
     begin,
     finish,
+    is_resting,
     lacking_files,
     lacking_meetings,
     lacking_messages,
     requests_report,
+    rest,
     run_name,
 )
 from tasks.scheduling import ScheduleReport
@@ -55,6 +57,8 @@ async def process_requests(
         rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
     run = begin("process-requests", as_of, flow_run.id, rehearse=rehearse)
+    if is_resting(run):
+        return await rest(run)
     summary = Summary()
 
     received = attempt(summary, steps.receive_exports, InboxReport(), run, path, source)

@@ -13,7 +13,7 @@ from tasks import notice_steps
 from tasks.bounces import BounceReport
 from tasks.notice_reports import bounces_report, lacking_bounces
 from tasks.rehearsal import rehearsable
-from tasks.reporting import attempt, begin, finish, run_name
+from tasks.reporting import attempt, begin, finish, is_resting, rest, run_name
 from tasks.summary import Summary
 
 
@@ -36,6 +36,8 @@ async def read_bounces(as_of: datetime | None = None, rehearse: bool = False) ->
         rehearse: 予行。しるしを付けると、送るお知らせ、ミーティング、出欠などを見せるだけで、何も行いません。
     """
     run = begin("read-bounces", as_of, flow_run.id, rehearse=rehearse)
+    if is_resting(run):
+        return await rest(run)
     summary = Summary()
     read = attempt(summary, notice_steps.read_bounces, BounceReport(), run)
     summary.lacking(lacking_bounces(read))

@@ -15,6 +15,7 @@ from prefect.states import Completed, Failed
 from madoguchi.domain.application import REASONS, Outcome, Reason
 from madoguchi.domain.notice_proof import bounce_reason_ja
 from madoguchi.domain.office import JST
+from madoguchi.domain.schedule_plan import rests, why_closed
 from madoguchi.domain.verdict import reason_ja
 from madoguchi.store.runs import open_tasks
 from tasks.artifacts import publish
@@ -69,6 +70,8 @@ _TASKS_JA = {
     TELL_OTHERWISE: "規約の改定をほかの方法でお知らせする方",
 }
 _LISTED = 100
+_BY_SCHEDULE = "auto-scheduled"
+"""What Prefect's scheduler writes on every run that it makes."""
 _OF_THE_DAY = frozenset({"read-bounces", "send-reminders", "sweep-no-shows", "reconcile-zoom"})
 
 T = TypeVar("T")
@@ -106,6 +109,26 @@ async def finish(run: Run, summary: Summary, markdown: str) -> State[Any]:
     if summary.is_complete:
         return Completed(message=_short(summary))
     return Failed(message=summary.sentence())
+
+
+def is_resting(run: Run) -> bool:
+    """Tell whether a run that the schedule started takes nothing in, because the office is closed on its day.
+
+    Whoever starts it by hand wants it done, on any day.
+    """
+    by_schedule = _BY_SCHEDULE in (flow_run.tags or [])
+    return by_schedule and rests(run.flow, services().calendar, run.as_of)
+
+
+async def rest(run: Run) -> State[Any]:
+    """Record that a run took nothing in, and return its final state."""
+    summary = Summary(counts={"closed_day": 1})
+    record_end(services(), run, summary)
+    day = run.as_of.astimezone(JST).date()
+    again = services().calendar.next_working_day(day)
+    return Completed(
+        message=f"閉庁日（{why_closed(services().calendar, day)}）のため、{again.month}月{again.day}日に行います"
+    )
 
 
 async def publish_day_list(run: Run) -> None:

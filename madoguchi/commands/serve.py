@@ -11,7 +11,9 @@ from pathlib import Path
 from config.settings import ROOT, Settings, SettingsError, load_settings
 from madoguchi.adapters import log_redaction
 from madoguchi.adapters.prefect_server import apply, environment
+from madoguchi.commands.office_changes import OfficeChanges, follow
 from madoguchi.commands.sign_of_life import sign_of_life
+from madoguchi.domain.office import Office
 
 RUNS_AT_ONCE = 4
 
@@ -49,19 +51,29 @@ async def _serve(settings: Settings) -> None:
     from madoguchi.adapters.prefect_automations import ensure_automations
     from madoguchi.adapters.prefect_schedules import drop_surplus_schedules
 
-    await asyncio.to_thread(ensure_automations)
     # With pause_on_shutdown every stop, and every crash of this process, would silently switch the schedules off.
     runner = Runner(name="madoguchi", pause_on_shutdown=False, limit=RUNS_AT_ONCE)
-    for deployment in runner_deployments(list_deployments(settings.office)):
-        registered = await runner.aadd_deployment(deployment)
-        slugs = {str(schedule.slug) for schedule in deployment.schedules or ()}
-        await asyncio.to_thread(drop_surplus_schedules, registered, slugs)
+
+    async def register(office: Office) -> None:
+        for deployment in runner_deployments(list_deployments(office)):
+            registered = await runner.aadd_deployment(deployment)
+            slugs = {str(schedule.slug) for schedule in deployment.schedules or ()}
+            await asyncio.to_thread(drop_surplus_schedules, registered, slugs)
+
+    changes = OfficeChanges(settings.office_file, settings.var_dir, sandbox=settings.is_sandbox)
+    await register(settings.office)
+    # Automations start deployments, so those come first.
+    await asyncio.to_thread(ensure_automations)
     noted = serving_file(settings.var_dir)
     noted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     noted.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
     # A process that lives without asking for runs would leave the schedules waiting unseen: `up` watches this.
     async with sign_of_life(noted, lambda: runner.last_polled):
-        await runner.start()
+        following = asyncio.create_task(follow(changes, register))
+        try:
+            await runner.start()
+        finally:
+            following.cancel()
 
 
 def main() -> int:
