@@ -123,13 +123,14 @@ async def deploy(settings: Settings, name: str, pool: Pool | None = None) -> Dep
 async def put(pool: Pool, name: str, wanted: Sequence[Any]) -> Deployed:
     """Bring the pool to exactly these `RunnerDeployment`s."""
     done = Deployed(name, is_new=await pool.ensure(name))
-    done.automations = await pool.ensure_automations()
     for deployment in wanted:
         registered = await pool.apply(deployment)
         slugs = {str(schedule.slug) for schedule in deployment.schedules or ()}
         done.surplus += await pool.drop_surplus_schedules(registered, slugs)
         done.schedules += len(slugs)
         done.applied.append(f"{deployment.flow_name}/{deployment.name}")
+    # Some of them start deployments.
+    done.automations = await pool.ensure_automations()
     for full_name, identity in sorted((await pool.names(name)).items()):
         if full_name not in done.applied:
             await pool.drop(identity)

@@ -135,8 +135,10 @@ def test_a_page_from_elsewhere_cannot_steer_the_server(up, api):
     assert "access-control-allow-origin" not in asked.headers
 
 
-def test_the_clean_up_of_dead_runs_is_in_place(api):
-    assert {each["name"] for each in api.post("/automations/filter", {})} == {"crash-silent-runs", "crash-pending-runs"}
+def test_the_clean_up_of_dead_runs_and_what_tells_of_alarms_are_in_place(api):
+    assert {each["name"] for each in api.post("/automations/filter", {})} == {
+        "crash-silent-runs", "crash-pending-runs", "tell-alarms", "watch-after-failure",
+    }  # fmt: skip
 
 
 def test_the_server_plans_runs_in_reception_hours(api):
