@@ -192,6 +192,31 @@ def test_every_flow_may_be_called_again_in_the_same_process_and_costs_little_wit
     print(f"with nothing to do: {min(seconds[2], seconds[4]):.2f} s, {min(seconds[3], seconds[5]):.2f} s")  # noqa: T201 — docs/chaos.md
 
 
+ON_A_HOLIDAY = """
+import asyncio, json, sys
+from datetime import datetime
+from prefect import tags
+from flows.process_requests import process_requests
+for given in (("auto-scheduled",), ()):
+    with tags(*given):
+        state = asyncio.run(process_requests(
+            path=sys.argv[1], source="google", as_of=datetime.fromisoformat("2026-09-22T09:00:00+09:00"),
+            return_state=True))
+    print(json.dumps([state.type.value, state.message]), flush=True)
+"""
+
+
+def test_on_a_holiday_the_schedule_takes_nothing_in_and_a_person_may(office):
+    done = subprocess.run(
+        [sys.executable, "-c", ON_A_HOLIDAY, str(GOOGLE)],
+        cwd=ROOT, env=office.environment(), capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    (by_schedule, said), (by_hand, did) = map(json.loads, done.stdout.splitlines())
+    assert (by_schedule, said) == ("COMPLETED", "閉庁日（祝日・休日）のため、9月24日に行います")
+    assert by_hand == "COMPLETED"
+    assert "new 52" in did
+
+
 REGISTER = """
 import sys
 from dataclasses import replace
