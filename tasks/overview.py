@@ -18,6 +18,7 @@ from madoguchi.domain.cron_times import next_time
 from madoguchi.domain.lifecycle import BookingStatus
 from madoguchi.domain.message import MessageStatus
 from madoguchi.domain.office import JST
+from madoguchi.domain.schedule_plan import rests
 from madoguchi.domain.statistics import duration_ja, month_of, months_before, published
 from madoguchi.domain.wording import short_date, short_start, short_time
 from madoguchi.store import day_list as day_store
@@ -153,7 +154,7 @@ def overview(services: Services, as_of: datetime, schedule: Sequence[Scheduled] 
             queues=queues(session, office),
             week=_week(session, office, today),
             mails=_mails(session, office, as_of),
-            flows=_flows(session, office, schedule, services.clock()),
+            flows=_flows(session, services, schedule),
             charts=charts(session, office, today),
         )
 
@@ -195,12 +196,12 @@ def _mails(session: Session, office: str, as_of: datetime) -> tuple[MailLine, ..
     )
 
 
-def _flows(session: Session, office: str, schedule: Sequence[Scheduled], now: datetime) -> tuple[FlowLine, ...]:
+def _flows(session: Session, services: Services, schedule: Sequence[Scheduled]) -> tuple[FlowLine, ...]:
     crons: dict[str, tuple[str, ...]] = {}
     for each in schedule:
         crons[each.flow] = crons.get(each.flow, ()) + each.crons
     known = [*crons, *(flow for flow in FLOWS_JA if flow not in crons)]
-    runs = last_runs(session, office, known)
+    runs = last_runs(session, services.office.code, known)
     lines = []
     for flow in known:
         last = runs.get(flow)
@@ -214,11 +215,19 @@ def _flows(session: Session, office: str, schedule: Sequence[Scheduled], now: da
                 is_well=last is None or last.state != "failed",
                 started_at=last.started_at if last else None,
                 succeeded_at=last.succeeded_at if last else None,
-                # Schedules go by the clock, also where another day is played.
-                next_at=Scheduled(flow, crons[flow]).next_run(now) if flow in crons else None,
+                next_at=_next_work(services, Scheduled(flow, crons[flow])) if flow in crons else None,
             )
         )
     return tuple(lines)
+
+
+def _next_work(services: Services, scheduled: Scheduled) -> datetime | None:
+    """Return when a flow starts next and takes something in; by the clock, also where another day is played."""
+    at = scheduled.next_run(services.clock())
+    while at is not None and rests(scheduled.flow, services.calendar, at):
+        # One minute before the next day begins: its first start counts.
+        at = scheduled.next_run(at.replace(hour=23, minute=59))
+    return at
 
 
 def state_ja(one: day_store.DaySession) -> str:

@@ -55,6 +55,14 @@ def test_flows_say_when_they_were_last_complete_and_when_they_start_next(world):
     assert mails.succeeded_at == NOW - timedelta(minutes=35) + timedelta(seconds=20)
 
 
+def test_over_a_holiday_the_next_run_is_the_next_that_takes_something_in(world):
+    # Monday 21 to Wednesday 23 September 2026 are holidays; the sweep goes on, since what is due is due.
+    world.clock.now = jst("2026-09-18 17:30")
+    lines = {line.flow: line for line in overview(world.services, world.clock.now, SCHEDULE).flows}
+    assert lines["process-requests"].next_at == jst("2026-09-24 08:30")
+    assert lines["sweep-no-shows"].next_at == jst("2026-09-21 11:10")
+
+
 def test_the_week_is_exact_and_the_charts_are_not(world):
     for number, status in enumerate(("attended", "attended", "no_show", "confirmed", "cancelled", "undetermined")):
         world.occupy("2026-09-22 11:00", counsellor=f"c-{number}", host=f"h-{number}", status=status)
