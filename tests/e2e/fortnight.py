@@ -26,6 +26,7 @@ from prefect._vendor.croniter import croniter
 from config.office_file import read_office
 from config.settings import ROOT
 from flows.deployments import list_deployments
+from madoguchi.cli import FLOWS
 from madoguchi.domain.office import JST
 from madoguchi.sandbox import zoom_webhooks
 from madoguchi.sandbox.zoom_day import Act, ActRefusedError, play
@@ -154,7 +155,7 @@ class Fortnight(Troubles):
         for entry in list_deployments(self.day_file):
             for cron in entry.crons:
                 for tick in _ticks_of(cron, start):
-                    if self._is_worth(entry.flow, tick):
+                    if entry.flow in FLOWS and self._is_worth(entry.flow, tick):
                         found[tick].append(entry.flow)
         return found
 
@@ -169,10 +170,11 @@ class Fortnight(Troubles):
         if (local.hour * 60 + local.minute) % step == 0 or (local.hour, local.minute) in {(17, 10), (17, 15)}:
             return True
         near = [moment for moment, _ in self.script.exports if flow == "process-requests"]
-        if self.script.is_short and flow not in {"process-requests", "watch"}:
-            return False
-        near += [each for t in self.script.troubles for each in (t.at, t.until) if each]
-        return any(timedelta() <= tick - moment < 5 * MINUTE for moment in near)
+        for trouble in self.script.troubles:
+            if flow == "process-requests" or not self.script.is_short or (flow == "watch" and trouble.alarms):
+                near += [trouble.at, *([trouble.until] if trouble.until else [])]
+        width = 5 if flow in {"process-requests", "deliver-messages"} else 10
+        return any(timedelta() <= tick - moment < width * MINUTE for moment in near)
 
     def can(self, trouble):
         """Tell whether a trouble can be had here: for a full disk this user must be allowed to mount one."""

@@ -249,7 +249,7 @@ def _troubles(day):
             "disk full", at(day[3], "13:05"), at(day[3], "13:45"),
             alarms=("SCHEDULE_SILENT sweep-no-shows",), perhaps=("UNSWEPT sessions",),
         ),
-        Trouble("clock back", at(day[10], "10:20"), at(day[10], "11:25")),
+        Trouble("clock back", at(day[10], "10:20"), at(day[10], "11:15")),
         Trouble("worker killed", at(day[10], "14:50")),
         Trouble("webhooks lost", at(day[11], "10:30"), at(day[11], "12:50")),
         Trouble("database locked", at(day[11], "14:05")),
@@ -264,7 +264,7 @@ def small(seed):
     tuesday = MONDAY + timedelta(days=1)
     people = tuple(_on_the_second_day(person, tuesday) for person in people)
     troubles = (
-        Trouble("mail down", at(MONDAY, "14:46"), at(MONDAY, "15:20")),
+        Trouble("mail down", at(MONDAY, "14:46"), at(MONDAY, "15:20"), alarms=("CONFIRMATION_MISSING *",)),
         Trouble("power cut", at(tuesday, "11:09"), at(tuesday, "11:40")),
         Trouble("zoom down", at(tuesday, "12:55"), at(tuesday, "13:20")),
     )
