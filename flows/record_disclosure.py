@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from prefect import flow
 from prefect.client.schemas import State
 from prefect.runtime import flow_run
+from pydantic import BeforeValidator
 
 from madoguchi.domain.disclosure import ASKED, BASES, DECISIONS, SCOPES, Asked, Basis, Decision, Scope
 from tasks import retention_steps
@@ -20,6 +21,11 @@ from tasks.staff_reports import After, ask, conclude, form_name, refuse
 from tasks.summary import Summary
 
 _TITLE = "法令に基づく開示の決定"
+
+
+def _several(value: Any) -> Any:
+    """Take `identity,sessions` of the command line for a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 @flow(
@@ -39,7 +45,7 @@ async def record_disclosure(  # noqa: PLR0913, PLR0917 — the fields of the for
     approver: ReceivedBy,
     received_by: ReceivedBy,
     paper: Document | None = None,
-    scope: list[Annotated[Scope, by_code(SCOPES)]] | None = None,
+    scope: Annotated[list[Annotated[Scope, by_code(SCOPES)]] | None, BeforeValidator(_several)] = None,
     as_of: datetime | None = None,
     rehearse: bool = False,
 ) -> State[Any]:

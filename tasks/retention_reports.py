@@ -15,9 +15,8 @@ _CLASSES_JA = {
     RecordClass.WEBHOOK.value: "Zoomからの通知",
     RecordClass.BOUNCE.value: "戻ってきたメールのアドレス",
     CLIENT: "氏名と求職番号",
-    "key_begun": "新しい暗号の鍵",
-    "key_destroyed": "廃棄した暗号の鍵",
 }
+_KEYS_JA = {"key_begun": "新しい暗号の鍵", "key_destroyed": "廃棄した暗号の鍵"}
 _WORDS_JA = {
     AS_OF_AHEAD: "as_of がこれからの日時です。実際の日時より先のことは消去できません。空にして実行してください",
     FILE_IN_USE: "データベースのファイルを、ほかの処理が読んでいました。次の実行で反映されます",
@@ -32,8 +31,9 @@ def lacking_erasures(report: RetentionReport) -> Shortfall:
 def retention_report(summary: Summary, report: RetentionReport) -> str:
     """Put the counts into the summary and return the artifact of retain-records."""
     summary.add({f"erased_{name}": report.erased[name] for name in _CLASSES_JA})
+    summary.add({name: report.erased[name] for name in _KEYS_JA})
     summary.add({f"kept_{each.value}": report.kept[each.value] for each in Kept})
-    gone = counts_table([(name, report.erased[each]) for each, name in _CLASSES_JA.items()])
+    gone = counts_table([(name, report.erased[each]) for each, name in (_CLASSES_JA | _KEYS_JA).items()])
     stays = counts_table([(name, report.kept[each.value]) for each, name in KEPT_JA.items()])
     words = [(name, _WORDS_JA[code]) for name, code in report.incomplete if code in _WORDS_JA]
     return page(

@@ -9,11 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
+from madoguchi.commands.run import flow_function, parameters_of
 from madoguchi.domain.reference import is_reference
 from madoguchi.store.database import Database
 from madoguchi.store.models import Audit, Booking, BookingRequest, Client, Disclosure, RecordHold
-from tasks.disclosure import Decided, NotDisclosed, extract, note_given, record_disclosure
+from tasks.disclosure import Authority, Decided, NotDisclosed, extract, note_given, record_disclosure
 from tasks.holds import Holding, set_hold
 from tasks.retention import erase_what_is_over, pseudonymise_people
 from tasks.staff import Done
@@ -186,3 +188,21 @@ def test_the_extract_of_somebody_long_gone_is_refused(world: World) -> None:
     with pytest.raises(NotDisclosed, match="nothing is left"):
         extract(world.services, act, row.reference)
     assert world.rows(Booking)[0].start_at == jst("2026-09-24 11:00"), "the session stays countable"
+
+
+@pytest.mark.parametrize("scope", ["identity,sessions", "氏名・求職番号, 予約と出欠"])
+def test_the_form_takes_phrases_codes_and_the_list_of_a_command_line(scope: str) -> None:
+    form = parameters_of(
+        flow_function("record-disclosure"),
+        {
+            "reference": MINE, "authority": "松戸警察署", "asked": "written", "basis": "warrant", "decision": "granted",
+            "approver": "所長", "received_by": "松戸", "paper": PAPER, "scope": scope,
+        },
+    )  # fmt: skip
+    assert (form["scope"], form["basis"]) == (["氏名・求職番号", "予約と出欠"], "裁判官の令状（刑事訴訟法第218条）")
+
+
+@pytest.mark.parametrize("authority", ["架空七海", "松戸警察署 架空巡査", "nanami@example.jp", "0471234567"])
+def test_the_field_of_the_authority_has_no_room_for_a_person(authority: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Authority).validate_python(authority)
