@@ -45,8 +45,8 @@ class RunningOffice:
         """Everything of a kind in the record."""
         return json.loads(self.madoguchi("list", kind, "--json"))
 
-    def intake(self, as_of, wishes):
-        """Let applications be processed: number, day, clock and, where given, other answers."""
+    def intake(self, as_of, wishes, code=0):
+        """Let applications be processed: number, day, clock and, where given, other answers. `code`: 1, incomplete."""
         sent = as_of - timedelta(days=1)
         rows = [
             answer(
@@ -63,7 +63,7 @@ class RunningOffice:
             csv.writer(file, quoting=csv.QUOTE_ALL).writerows([HEADER, *rows])
         self.madoguchi(
             "run", "process-requests", "--as-of", as_of.isoformat(), "--set", f"path={path}", "--set", "source=google",
-            "--json",
+            "--json", code=code,
         )  # fmt: skip
 
 
