@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.settings import ROOT, Settings, load_settings
 from config.settings import SettingsError as SettingsError  # noqa: PLC0414 — steps name it; only here are settings known
-from madoguchi.adapters.alarm_channels import Channel, MailChannel, WebhookChannel
+from madoguchi.adapters.alarm_channels import Channel, MailChannel, WebhookChannel, mail_channel_names
 from madoguchi.adapters.form_export import MappingError, load_mapping
 from madoguchi.adapters.holidays import is_public_holiday
 from madoguchi.adapters.log_redaction import register_secret
@@ -324,18 +324,18 @@ def _zoom(settings: Settings, stand_ins: StandIns) -> ZoomClient:
 
 def _alarm_channels(settings: Settings, stand_ins: StandIns) -> tuple[Channel, ...]:
     office, alarm = settings.office, settings.alarm
-    channels: list[Channel] = []
-    if recipients := alarm.recipients():
-        channels.append(
-            MailChannel(
-                lambda: _mailer(settings, stand_ins),
-                office.mail_from,
-                office.mail_domain,
-                recipients,
-                office.name,
-                ROOT / "templates" / "alarm",
-            )
+    channels: list[Channel] = [
+        MailChannel(
+            lambda: _mailer(settings, stand_ins),
+            office.mail_from,
+            office.mail_domain,
+            recipient,
+            office.name,
+            ROOT / "templates" / "alarm",
+            name=name,
         )
+        for recipient, name in mail_channel_names(alarm.recipients()).items()
+    ]
     if url := alarm.webhook_url.get_secret_value().strip():
         channels.append(WebhookChannel(url, office.code))
     return tuple(channels)

@@ -53,21 +53,22 @@ class Channel(Protocol):
 
 
 class MailChannel:
-    """One mail with all the news to the addresses of staff."""
-
-    name = "mail"
+    """One mail with all the news to one address of staff: one that is refused keeps no other from being told."""
 
     def __init__(
         self,
         make_mailer: Callable[[], Mailer],
         sender: str,
         domain: str,
-        recipients: Sequence[str],
+        recipient: str,
         office: str,
         templates: Path,
+        *,
+        name: str = "mail",
     ) -> None:
+        self.name = name
         self._make_mailer = make_mailer
-        self._sender, self._domain, self._recipients, self._office = sender, domain, tuple(recipients), office
+        self._sender, self._domain, self._recipient, self._office = sender, domain, recipient, office
         environment = Environment(
             loader=FileSystemLoader(templates),
             undefined=StrictUndefined,
@@ -78,12 +79,11 @@ class MailChannel:
         self._body = environment.get_template("mail.txt")
 
     def tell(self, news: Sequence[News], at: datetime) -> None:
-        """Send one mail to each address; ChannelError as soon as one does not leave: the others get it again."""
+        """Send one mail; ChannelError also when the relay's last answer never came: then it may arrive twice."""
         try:
             with self._make_mailer().session() as session:
-                for recipient in self._recipients:
-                    session.begin(self._sender, recipient)
-                    session.finish(self._message(news, at, recipient).as_bytes())
+                session.begin(self._sender, self._recipient)
+                session.finish(self._message(news, at, self._recipient).as_bytes())
         except (MailError, MailConfigError, OSError) as error:
             raise ChannelError(str(getattr(error, "code", "") or type(error).__name__)) from None
 
@@ -98,6 +98,13 @@ class MailChannel:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(self._body.render(office=self._office, raised=raised, over=over), cte="base64")
         return message
+
+
+def mail_channel_names(recipients: Sequence[str]) -> dict[str, str]:
+    """Return by address how its channel is called in the record: no address stands there."""
+    if len(recipients) == 1:
+        return {recipients[0]: "mail"}
+    return {each: f"mail-{hashlib.sha256(each.encode()).hexdigest()[:8]}" for each in recipients}
 
 
 class WebhookChannel:
