@@ -10,6 +10,7 @@ import argparse
 import csv
 import heapq
 import itertools
+import logging
 import os
 import secrets
 import shutil
@@ -160,18 +161,20 @@ class Fortnight(Troubles):
         return found
 
     def _is_worth(self, flow, tick):
-        """Leave out where nothing can be due: between two half hours in which nothing arrives, breaks or ends."""
+        """Leave out where nothing can be due: between two whole hours in which nothing arrives, breaks or ends."""
         if flow not in FREQUENT:
             return True
-        local = tick.astimezone(JST)
+        local, is_short = tick.astimezone(JST), self.script.is_short
         step = self.script.step if scripts.is_open(local.date()) else 180
         if flow == "send-reminders" and 10 <= local.hour < 14:
             step = min(step, 30)
-        if (local.hour * 60 + local.minute) % step == 0 or (local.hour, local.minute) in {(17, 10), (17, 15)}:
+        if (local.hour * 60 + local.minute) % step == 0 and not (is_short and flow == "watch"):
+            return True
+        if (local.hour, local.minute) in {(17, 10), (17, 15)} and not is_short:
             return True
         near = [moment for moment, _ in self.script.exports if flow == "process-requests"]
         for trouble in self.script.troubles:
-            if flow == "process-requests" or not self.script.is_short or (flow == "watch" and trouble.alarms):
+            if flow == "process-requests" or not is_short or (flow == "watch" and trouble.alarms):
                 near += [trouble.at, *([trouble.until] if trouble.until else [])]
         width = 5 if flow in {"process-requests", "deliver-messages"} else 10
         return any(timedelta() <= tick - moment < width * MINUTE for moment in near)
@@ -285,6 +288,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
     say(f"seed {seed}")
+    # Answers that the stand-ins still withhold at the end are cut off, and they would say so.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     script = (scripts.small if options.small else scripts.fortnight)(seed)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="fortnight-"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -117,13 +117,16 @@ class Machine:
             time.sleep(0.05)
             return False
 
-    def kill_all(self):
-        """The power goes: SIGKILL for everything, in no order."""
+    def kill_all(self, *, spare_server=False):
+        """The power goes: SIGKILL for everything. `spare_server`: Prefect's starts slowly."""
         kill(self.worker.child)
         kill(self.web)
+        self.worker = self.web = None
+        if spare_server:
+            return
         self.prefect.child.kill()
         self.prefect.child.wait()
-        self.worker = self.web = self.prefect = None
+        self.prefect = None
 
     def kill_worker(self):
         kill(self.worker.child)

@@ -269,7 +269,7 @@ def small(seed):
         Trouble("zoom down", at(tuesday, "12:55"), at(tuesday, "13:20")),
     )
     exports = ((at(MONDAY, "14:47"), len(people)),)
-    return Script(seed, at(MONDAY, "14:40"), at(tuesday, "19:50"), people, exports, troubles, step=120, is_short=True)
+    return Script(seed, at(MONDAY, "14:40"), at(tuesday, "19:50"), people, exports, troubles, step=240, is_short=True)
 
 
 def _on_the_second_day(person, day):

@@ -31,7 +31,7 @@ class Troubles:
     def begin_power_cut(self, trouble):
         """In the middle of a run, if there is one that can be caught in the middle."""
         self._catch("process-requests", {"op": "create", "kind": "latency", "seconds": NEVER, "times": None})
-        self.machine.kill_all()
+        self.machine.kill_all(spare_server=self.script.is_short)
         self.has_power = False
         self.office.zoom.state.faults.clear()
 
