@@ -12,7 +12,11 @@ import os
 import shlex
 import socket
 import sys
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from config.settings import ROOT, Settings
 from madoguchi.adapters import log_redaction
@@ -22,7 +26,12 @@ from madoguchi.commands.serve import RUNS_AT_ONCE, serving_file
 from madoguchi.commands.sign_of_life import sign_of_life
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.schemas.objects import FlowRun
     from prefect.workers.process import ProcessWorker
+
+_NOTED = 200
 
 
 def run(settings: Settings, work_pool: str | None = None, name: str | None = None, limit: int | None = None) -> int:
@@ -34,7 +43,9 @@ def run(settings: Settings, work_pool: str | None = None, name: str | None = Non
     try:
         prepare(settings)
         _begin()
-        asyncio.run(work(pool_name(settings, work_pool), name or own_name(), limit or RUNS_AT_ONCE))
+        _until_stopped(
+            lambda begun: work(pool_name(settings, work_pool), name or own_name(), limit or RUNS_AT_ONCE, begun)
+        )
     except PrefectServerError as error:
         print(f"madoguchi worker: {error}", file=sys.stderr)
         return 1
@@ -52,16 +63,62 @@ def serve_pool(settings: Settings) -> int:
     _begin()
     name = pool_name(settings, None)
 
-    async def both() -> None:
+    async def both(begun: dict[UUID, None]) -> None:
         await deploy(settings, name)
         noted = serving_file(settings.var_dir)
         noted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         noted.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
         async with sign_of_life(noted, object):
-            await work(name, own_name(), RUNS_AT_ONCE)
+            await work(name, own_name(), RUNS_AT_ONCE, begun)
 
-    asyncio.run(both())
+    _until_stopped(both)
     return 0
+
+
+def _until_stopped(main: Callable[[dict[UUID, None]], Coroutine[Any, Any, None]]) -> None:
+    """Run until SIGTERM or Ctrl-C; then end what this worker has begun, and tell the server.
+
+    Prefect's worker leaves such runs behind as Running: they would hold their deployments' slots until the automation
+    finds them silent.
+    """
+    begun: dict[UUID, None] = {}
+    try:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(main(begun))
+    finally:
+        left = psutil.Process().children(recursive=True)
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=2)
+        hand_back(begun)
+
+
+def hand_back(begun: Collection[UUID]) -> list[UUID]:
+    """Mark those of these runs that have not ended as cancelled and return them; nothing when the server is away."""
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterId,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Cancelled
+
+    open_ones = FlowRunFilter(
+        id=FlowRunFilterId(any_=list(begun)),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])),
+    )
+    told: list[UUID] = []
+    if begun:
+        with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
+            for run in client.read_flow_runs(flow_run_filter=open_ones, limit=_NOTED):
+                message = "The worker was stopped; what was left undone is due again"
+                client.set_flow_run_state(run.id, Cancelled(message=message), force=True)
+                told.append(run.id)
+    return told
 
 
 def _begin() -> None:
@@ -69,8 +126,11 @@ def _begin() -> None:
     os.environ[ROOT_VARIABLE] = str(ROOT)
 
 
-async def work(pool: str, name: str, limit: int) -> None:
-    """Work for the pool until stopped. PrefectServerError when the server has no such pool."""
+async def work(pool: str, name: str, limit: int, begun: dict[UUID, None] | None = None) -> None:
+    """Work for the pool until stopped. PrefectServerError when the server has no such pool.
+
+    `begun` is filled with the last two hundred runs that were started here.
+    """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
     from prefect.utilities.processutils import setup_signal_handlers_worker
@@ -81,21 +141,25 @@ async def work(pool: str, name: str, limit: int) -> None:
         except ObjectNotFound:
             raise PrefectServerError(f"there is no work pool {pool}; `madoguchi deploy` makes it") from None
     setup_signal_handlers_worker(os.getpid(), "the worker", _say)
-    await make_worker(pool, name, limit).start(printer=_say)
+    await make_worker(pool, name, limit, begun).start(printer=_say)
 
 
-def make_worker(pool: str, name: str, limit: int) -> ProcessWorker:
-    """Return Prefect's process worker, which starts each run as one process in the project's root."""
+def make_worker(pool: str, name: str, limit: int, begun: dict[UUID, None] | None = None) -> ProcessWorker:
+    """Return Prefect's process worker, which starts each run as one process in the project's root, noted in `begun`."""
     from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
     class Job(ProcessJobConfiguration):
         """What only this machine knows: where the project lies, and its interpreter."""
 
-        def prepare_for_flow_run(self, *arguments: Any, **named: Any) -> None:
+        def prepare_for_flow_run(self, flow_run: FlowRun, *arguments: Any, **named: Any) -> None:
             """Fill it in, whatever the pool's template says."""
+            if begun is not None:
+                if len(begun) >= _NOTED:
+                    del begun[next(iter(begun))]
+                begun[flow_run.id] = None
             self.working_dir = ROOT
             self.command = shlex.join([sys.executable, "-m", "prefect.engine"])
-            super().prepare_for_flow_run(*arguments, **named)
+            super().prepare_for_flow_run(flow_run, *arguments, **named)
 
     made = ProcessWorker(name=name, work_pool_name=pool, limit=limit, create_pool_if_not_found=False)
     # Of this one worker: a subclass would replace Prefect's own in its registry of types.

@@ -174,7 +174,9 @@ def test_a_real_server_gets_the_whole_list_twice_alike_and_a_worker_needs_its_po
     variables = environment(tmp_path, "127.0.0.1", free_port(), ROOT / "config" / "prefect_logging.yml", given={})
     server = start_temporary_server(variables, tmp_path / "server.log")
     try:
+        from prefect.client.orchestration import get_client
         from prefect.settings import PREFECT_API_URL, temporary_settings
+        from prefect.states import Completed, Pending, Running
 
         settings = Settings(_env_file=None, var_dir=tmp_path)
         entries = list_deployments(settings.office)
@@ -186,10 +188,18 @@ def test_a_real_server_gets_the_whole_list_twice_alike_and_a_worker_needs_its_po
             again = asyncio.run(deploy.deploy(settings, "office"))
             pool = PrefectPool(deploy.ROOT_VARIABLE)
             there = asyncio.run(pool.names("office"))
+            with get_client(sync_client=True) as client:
+                runs = [client.create_flow_run_from_deployment(there["publish-terms/by-hand"]).id for _ in range(3)]
+                for run, state in zip(runs, (Running(), Pending(), Completed()), strict=True):
+                    client.set_flow_run_state(run, state, force=True)
+                told = worker.hand_back(runs)
+                states = [client.read_flow_run(run).state.name for run in runs]
             asyncio.run(pool.drop(there["sweep-no-shows/tenth-minute"]))
             left = asyncio.run(pool.names("office"))
     finally:
         server.stop()
+    assert set(told) == set(runs[:2])
+    assert states == ["Cancelled", "Cancelled", "Completed"]
     assert first.is_new
     assert not again.is_new
     assert set(first.applied) == set(again.applied) == set(there) == {entry.full_name for entry in entries}

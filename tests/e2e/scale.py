@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -26,7 +27,7 @@ from config.settings import ROOT
 from madoguchi.domain.office import JST
 from madoguchi.store.database import Database
 from tests.e2e.rehearsal import AS_OF, rehearsal
-from tests.e2e.scale_checker import figures, violations
+from tests.e2e.scale_checker import blind_spots, figures, violations
 from tests.e2e.scale_machines import POOL, Api, Redis, Server, Worker, restart_postgres, scratch_database
 from tests.postgres import postgres_server
 
@@ -255,7 +256,7 @@ def kills(ground, options):
         wrong = violations(
             stage.office, load.exports, datetime.fromisoformat(AS_OF), uncertain=UNCERTAIN_PER_KILL * events.killed
         )
-        return [*wrong, *told(stage, events)]
+        return [*wrong, *blind_spots(stage.office, load.exports), *told(stage, events)]
 
 
 class Events:
@@ -266,6 +267,7 @@ class Events:
         self._few = options.rows // 40
         self._dead = None
         self._at = 0.0
+        self._mails = 0
         self.victims = []
         self.killed = 0
         self.steps = [self._worker, self._server, self._back, self._redis, self._database, self._freed]
@@ -318,7 +320,10 @@ class Events:
         return True
 
     def _database(self):
-        if time.monotonic() - self._at < 90:
+        # While mails leave, or after a while in any case.
+        before, self._mails = self._mails, len(self._stage.office.mailbox.state.entries())
+        waited = time.monotonic() - self._at
+        if waited < 90 or (self._mails == before and waited < 180):
             return False
         under_way = [run for worker in self._stage.workers for run in set(worker.runs())]
         if restart_postgres(self._ground.postgres):
@@ -365,10 +370,12 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--rows", type=int, default=2000, help="of the big export")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each deployment when throughput is measured")
+    parser.add_argument("--rounds", type=int, default=2, help="runs of each deployment when throughput is measured")
     parser.add_argument("--only", choices=("kills", "throughput"))
     parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     options = parser.parse_args(arguments)
+    # As Ctrl-C: everything that was started is stopped again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="madoguchi-scale-"))
     say(f"seed {options.seed}, {options.workers} workers, {options.rows} rows in the big export")
     wrong = []

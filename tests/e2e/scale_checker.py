@@ -55,6 +55,19 @@ def _addresses(state, exports):
             yield f"MAIL_TO_ANOTHER {message.id}"
 
 
+def blind_spots(office, exports):
+    """Return what this file's own checks would not see, tried on false lists of what was exported."""
+    state = State(office)
+    name, addresses = max(exports.items(), key=lambda item: len(item[1]))
+    tried = {
+        "FILE_LOST": _rows(state, exports | {"another.csv": []}),
+        "FILE ": _rows(state, exports | {name: addresses[1:]}),
+        "ROWS": _rows(state, exports | {name: [*addresses, addresses[0]]}),
+        "MAIL_TO_ANOTHER": _addresses(state, exports | {name: [*addresses[1:], addresses[0]]}),
+    }
+    return [f"BLIND {said}" for said, found in tried.items() if not any(line.startswith(said) for line in found)]
+
+
 def figures(office):
     """Return what came of it, as counts."""
     state = State(office)
