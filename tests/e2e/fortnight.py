@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from tests.e2e.fortnight_clerks import Clerks
 from tests.e2e.fortnight_clock import RehearsedTime
 from tests.e2e.fortnight_machines import Machine
 from tests.e2e.fortnight_people import People, host_acts
+from tests.e2e.fortnight_postgres import own_server
 from tests.e2e.fortnight_receiver import receiver
 from tests.e2e.fortnight_record import live_sessions
 from tests.e2e.fortnight_troubles import Troubles
@@ -55,8 +56,10 @@ FREQUENT = {
 class Fortnight(Troubles):
     """One office living through a script. After `play`, what came of it is in the three worlds, `people` and `runs`."""
 
-    def __init__(self, script, folder, *, say=print):
-        self.script, self.folder, self.say = script, folder, say
+    def __init__(self, script, folder, *, say=print, postgres=None):
+        """`postgres`: keep the record there instead of in a file (`fortnight_postgres.OwnServer`)."""
+        self.script, self.folder, self.say, self.postgres = script, folder, say, postgres
+        self.record = postgres.url if postgres else f"sqlite:///{folder / 'var' / 'record.db'}"
         self.runs, self.failed, self.heard = Counter(), [], []
         self.order = itertools.count()
         self.agenda = []
@@ -75,7 +78,7 @@ class Fortnight(Troubles):
         began = time.monotonic()
         self.time = RehearsedTime(self.folder / "clock", self.script.starts)
         with (
-            rehearsal(self.folder, f"sqlite:///{self.folder / 'var' / 'record.db'}", "") as office,
+            rehearsal(self.folder, self.record, "") as office,
             receiver(self.heard, self.time.now) as webhook,
         ):
             self.office = office
@@ -284,6 +287,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="fortnight", description=__doc__)
     parser.add_argument("--seed", type=int, help="repeat what another run has printed")
     parser.add_argument("--small", action="store_true", help="two days instead of fourteen")
+    parser.add_argument("--postgres", action="store_true", help="keep the record on Debian's PostgreSQL")
     parser.add_argument("--keep", type=Path, help="leave everything in this folder")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
@@ -293,7 +297,9 @@ def main(arguments=None):
     script = (scripts.small if options.small else scripts.fortnight)(seed)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="fortnight-"))
     folder.mkdir(parents=True, exist_ok=True)
-    with Fortnight(script, folder, say=say).played() as fortnight:
+    with ExitStack() as stack:
+        postgres = stack.enter_context(own_server()) if options.postgres else None
+        fortnight = stack.enter_context(Fortnight(script, folder, say=say, postgres=postgres).played())
         wrong = [*violations(fortnight), *leaked(fortnight)]
         for line in (*figures(fortnight), *wrong):
             say(line)

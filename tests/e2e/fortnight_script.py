@@ -257,7 +257,7 @@ def _troubles(day):
 
 
 def small(seed):
-    """An afternoon, a day and three troubles: for `make test`."""
+    """An afternoon, a day and four troubles: for `make test`."""
     chance = random.Random(seed)
     conducts = {COMES: 3, AWAY: 2, HOST_NEVER: 1, CALLS: 1, CANCELS: 1, WAITS: 1}
     people, _ = make_people(chance, MONDAY, 2, conducts, DIRTY[:3])
@@ -267,6 +267,7 @@ def small(seed):
         Trouble("mail down", at(MONDAY, "14:46"), at(MONDAY, "15:20"), alarms=("CONFIRMATION_MISSING *",)),
         Trouble("power cut", at(tuesday, "11:09"), at(tuesday, "11:40")),
         Trouble("zoom down", at(tuesday, "12:55"), at(tuesday, "13:20")),
+        Trouble("database locked", at(tuesday, "14:45")),
     )
     exports = ((at(MONDAY, "14:47"), len(people)),)
     return Script(seed, at(MONDAY, "14:40"), at(tuesday, "19:50"), people, exports, troubles, step=240, is_short=True)

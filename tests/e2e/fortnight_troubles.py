@@ -106,9 +106,14 @@ class Troubles:
         self.office.zoom.state.webhooks.subscribe({"mode": "on"})
 
     def begin_database_locked(self, _trouble):
-        """Another program holds the record while a run wants to write."""
-        with locked_record(self.office.record):
+        """Another program holds the record while a run wants to write. PostgreSQL dies under the run and comes back."""
+        if self.postgres is None:
+            with locked_record(self.office.record):
+                self.machine.worker.ask(["run", "process-requests", "--json"])
+                time.sleep(1 if self.script.is_short else 4)
+        else:
             self.machine.worker.ask(["run", "process-requests", "--json"])
-            time.sleep(4)
+            time.sleep(0.3)
+            self.postgres.restart()
         code, _ = self.machine.worker.answer()
         self.runs["process-requests", code] += 1
