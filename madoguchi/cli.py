@@ -48,7 +48,7 @@ FLOWS = (
 )
 LISTS = ("requests", "bookings", "meetings", "messages", "tasks", "verdicts", "evidence")
 
-_MODULES = {"list": "lists", "show": "lists", "migrate": "keys"}
+_MODULES = {"list": "lists", "show": "lists", "migrate": "keys", "restore": "backup"}
 
 OK, INCOMPLETE, WRONG_USE = 0, 1, 2
 
@@ -97,6 +97,8 @@ def _dispatch(settings: Settings, options: argparse.Namespace) -> int:
         "disclose": lambda: command.run(settings, options.reference, options.out),
         "accesses": lambda: command.run(settings, options.since, as_json=options.json),
         "schedule": lambda: command.run(settings, options.day, as_json=options.json),
+        "backup": lambda: command.backup(settings, options.file),
+        "restore": lambda: command.restore(settings, options.file, options.lost_at),
         "migrate": lambda: command.migrate(settings),
         "watch": lambda: command.run(settings, tell=options.tell, as_json=options.json),
         "bounces": lambda: command.run(settings, options.path, as_json=options.json),
@@ -153,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     accesses = commands.add_parser("accesses", help="who looked at personal data, when, at which reference")
     accesses.add_argument("--since", type=_day, metavar="YYYY-MM-DD", help="from that day (Japan); default: 30 days")
     accesses.add_argument("--json", action="store_true")
+    _add_backup(commands)
     schedule = commands.add_parser("schedule", help="what would run on a day, and what would be due")
     schedule.add_argument("day", nargs="?", type=_day, metavar="YYYY-MM-DD", help="default: today in Japan")
     schedule.add_argument("--json", action="store_true")
@@ -168,6 +171,16 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("--limit", type=_count, metavar="N", help="runs at once; default: 4")
     commands.add_parser("sandbox", help="only the stand-in Zoom and mailbox")
     return parser
+
+
+def _add_backup(commands: Any) -> None:
+    backup = commands.add_parser("backup", help="everything but the keys into one file, while all runs")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    restore = commands.add_parser("restore", help="a backup in place of nothing, made safe to go on from")
+    restore.add_argument("file", type=Path, metavar="FILE")
+    restore.add_argument(
+        "--lost-at", type=_moment, metavar="ISO-8601", help="when the lost machine did its last act; default: now"
+    )
 
 
 def _add_terms(commands: Any) -> None:

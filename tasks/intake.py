@@ -31,7 +31,7 @@ from madoguchi.domain.lifecycle import RequestStatus
 from madoguchi.domain.reference import new_reference
 from madoguchi.store import intake as store
 from madoguchi.store.types import new_id
-from tasks.settling import by_standing, replace_requests, settle_rows
+from tasks.settling import by_restore, by_standing, replace_requests, settle_rows
 from tasks.wiring import Run, Services
 
 STAGE_CHUNK = 1000
@@ -298,7 +298,7 @@ def finish_staged(services: Services, run: Run, reading: _Reading) -> None:
         with services.database.write() as session:
             rows = store.rows_to_finish(session, ids[at : at + FINISH_CHUNK])
             judged = [(row, compared.get(row.id) or _as_judged_alone(row)) for row in rows]
-            part = by_standing(services, run, session, judged)
+            part = by_restore(services, session, by_standing(services, run, session, judged))
             settle_rows(services, run, session, part, ())
             superseded.update(str(reference) for _, resolution in part for reference in resolution.supersedes)
             # One that is still staged comes with a later part.

@@ -21,6 +21,7 @@ from madoguchi.store import intake as store
 from madoguchi.store.audit import Act, audit_row, write_audit
 from madoguchi.store.models import Consent, StaffTask
 from madoguchi.store.outbox import NewMessage, pin_template, queue_messages
+from madoguchi.store.restoring import newest_loss
 from madoguchi.store.restrictions import pasts_of
 from madoguchi.store.runs import close_staff_tasks
 from madoguchi.store.terms import SERVICE_TERMS, ZOOM_TERMS, in_force_at, versions_of
@@ -102,6 +103,25 @@ def by_standing(
         if row.id in accepted_ids and bytes(row.number_index) in reasons
         else (row, resolution)
         for row, resolution in rows
+    ]
+
+
+def by_restore(
+    services: Services, session: Session, rows: Sequence[tuple[Any, Resolution]]
+) -> list[tuple[Any, Resolution]]:
+    """Let a person decide about accepted rows that may have been answered by a record that was lost.
+
+    Those that were sent before the loss and are read only now, after the backup was restored: the applicant may hold a
+    link, and a second one would send somebody to the wrong session.
+    """
+    lost_at = newest_loss(session, services.office.code)
+    if lost_at is None:
+        return list(rows)
+    return [
+        (row, _to_staff(found, Reason.RESTORED))
+        if found.outcome == Outcome.ACCEPT and row.submitted_at is not None and row.submitted_at <= lost_at
+        else (row, found)
+        for row, found in rows
     ]
 
 

@@ -68,6 +68,8 @@ class Reason(StrEnum):
     RESTRICTED = "RESTRICTED"
     """Found when everything else is in order: what is known of the person, never of the row. So is the next."""
     REPEATED_NO_SHOW = "REPEATED_NO_SHOW"
+    RESTORED = "RESTORED"
+    """Sent before the record was lost, and not in the backup that it was restored from: perhaps told already."""
 
 
 class Flag(StrEnum):
@@ -165,6 +167,9 @@ REASONS: Final[Mapping[Reason, ReasonRule]] = MappingProxyType(
         Reason.RESTRICTED: _staff("利用の制限が記録されている方です。経緯を見て判断してください", "6(3), 12(1)"),
         Reason.REPEATED_NO_SHOW: _staff(
             "連絡なく不参加だったことが重なっている方です。経緯を見て判断してください", "6(3)"
+        ),
+        Reason.RESTORED: _staff(
+            "記録を失う前の申込みです。すでにご案内しているかもしれません。ご本人かZoomで確かめてください", "6(2)"
         ),
     }
 )
