@@ -60,10 +60,10 @@ def open_failed_run(dashboard, flow):
     """Runs, the red one of this flow, its page."""
     page = dashboard.page
     page.goto(f"{dashboard.url}/runs")
-    card = page.locator(".state-list-item").filter(has_text=flow).filter(has_text="Failed").first
+    card = page.locator(".flow-run-list-item, .state-list-item").filter(has_text=flow).filter(has_text="Failed").first
     card.wait_for()
     dashboard.picture("runs")
-    page.goto(dashboard.url + card.locator("a[href*='/flow-run/']").last.get_attribute("href"))
+    card.get_by_role("link").filter(has_text=re.compile(rf"^{flow}")).last.click()
 
 
 def retry(dashboard):
