@@ -130,7 +130,11 @@ class _Loading:
             select(*columns).where(request.office == office, request.number_index.in_(numbers)),
             select(*columns).where(request.office == office, request.reference.in_(related)),
         ]
-        self._near = {row.id: row for statement in near for row in session.execute(statement)}
+        self._by_reference: dict[str | None, list[Any]] = {}
+        self._by_relation: dict[str | None, list[Any]] = defaultdict(list)
+        for row in {row.id: row for statement in near for row in session.execute(statement)}.values():
+            self._by_reference[row.reference] = [row]
+            self._by_relation[row.relates_to].append(row)
         self._bookings: dict[str, list[Any]] = defaultdict(list)
         self._by_booking: dict[type, dict[str, list[Any]]] = {Meeting: {}, OutboxMessage: {}, Evidence: {}}
         self._mails: dict[str, list[Any]] = defaultdict(list)
@@ -195,11 +199,8 @@ class _Loading:
         return [self._one(row) for row in self._own]
 
     def _siblings(self, own: Any) -> list[Any]:
-        return [
-            row
-            for row in self._near.values()
-            if row.id != own.id and (row.relates_to == own.reference or row.reference == own.relates_to)
-        ]
+        near = [*self._by_relation[own.reference], *self._by_reference.get(own.relates_to, ())]
+        return list({row.id: row for row in near if row.id != own.id}.values())
 
     def _one(self, own: Any) -> Found:
         siblings, mine = self._siblings(own), self._bookings[own.id]

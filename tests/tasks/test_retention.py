@@ -23,6 +23,7 @@ from madoguchi.store.models import (
     BookingRequest,
     Bounce,
     Client,
+    DataKey,
     Deletion,
     Disclosure,
     Evidence,
@@ -35,13 +36,14 @@ from madoguchi.store.models import (
 )
 from madoguchi.store.outbox import NewMessage, queue_messages
 from madoguchi.store.types import new_id
-from madoguchi.store.vault import ERASED, Erased
+from madoguchi.store.vault import ERASED, Erased, MasterKey
 from tasks.retention import (
     AheadOfTime,
     RetentionReport,
     clean_files,
     erase_what_is_over,
     pseudonymise_people,
+    turn_keys,
 )
 from tests.world import AS_OF, Clock, World, answer
 
@@ -434,3 +436,28 @@ def test_a_reader_that_still_needs_the_log_is_named_and_the_next_run_empties_it(
         assert (report.incomplete, len(tries)) == ([("record", "DATABASE_FILE_IN_USE")], 9)
     assert clean_files(world.services, world.run()).incomplete == []
     database.close()
+
+
+def test_the_night_begins_the_months_key_and_destroys_one_that_nothing_needs(
+    database: Database, tmp_path: Path
+) -> None:
+    world = World(database, spool=tmp_path, masters=lambda: (MasterKey(b"k" * 32),))
+    reference = held_session(world)
+    [old] = world.rows(DataKey, purpose="data")
+    world.clock.now = LONG_AFTER - timedelta(days=60)
+    assert turn_keys(world.services, world.run()).erased == {"key_begun": 1}
+    assert not turn_keys(world.services, world.run()).erased, "once a month"
+    world.clock.now = LONG_AFTER
+    assert turn_keys(world.services, world.run()).erased == {"key_begun": 1}, "the one before was in use just now"
+    world.clock.forward(days=3)
+    assert turn_keys(world.services, world.run()).erased == {"key_destroyed": 1}, "nothing was sealed with that one"
+    retain(world, world.clock.now)
+    waiting = tmp_path / "aside" / "1.event"
+    waiting.parent.mkdir()
+    waiting.write_bytes(world.services.vault.seal(b"device", "web.hook.1"))
+    assert not turn_keys(world.services, world.run()).erased, "a webhook waits that is sealed with it"
+    waiting.unlink()
+    assert turn_keys(world.services, world.run()).erased == {"key_destroyed": 1}
+    [row] = [row for row in world.rows(DataKey) if row.id == old.id]
+    assert (bytes(row.wrapped), row.destroyed_at) == (b"", world.clock.now)
+    assert world.rows(Booking, reference=reference)[0].status == "attended"
