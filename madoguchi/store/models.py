@@ -44,6 +44,7 @@ _UNWANTED = text("status = 'unwanted'")
 _CLAIMED = text("claim_owner IS NOT NULL")
 _NO_SESSION = text("booking_id IS NULL AND request_id IS NOT NULL")
 _UNSENT = text("status IN ('queued', 'retrying')")
+_UNCERTAIN = text("status = 'uncertain'")
 
 
 class DataKey(Base):
@@ -281,6 +282,8 @@ class OutboxMessage(Base):
         ),
         # Only what somebody holds: an index over every status would be written twice a mail and read by nobody.
         Index("ix_outbox_message_claimed", "office", "claim_owner", sqlite_where=_CLAIMED, postgresql_where=_CLAIMED),
+        # A handful at any time, asked for every ten minutes.
+        Index("ix_outbox_message_uncertain", "office", sqlite_where=_UNCERTAIN, postgresql_where=_UNCERTAIN),
         Index("ix_outbox_message_booking_id", "booking_id"),
         # Mails about an application that has no session: few, and looked for one application at a time.
         Index("ix_outbox_message_request_id", "request_id", sqlite_where=_NO_SESSION, postgresql_where=_NO_SESSION),

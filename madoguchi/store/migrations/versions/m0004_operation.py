@@ -106,6 +106,14 @@ def upgrade() -> None:
         sqlite_where=sa.text("booking_id IS NULL AND request_id IS NOT NULL"),
         postgresql_where=sa.text("booking_id IS NULL AND request_id IS NOT NULL"),
     )
+    op.create_index(
+        "ix_outbox_message_uncertain",
+        "outbox_message",
+        ["office"],
+        unique=False,
+        sqlite_where=sa.text("status = 'uncertain'"),
+        postgresql_where=sa.text("status = 'uncertain'"),
+    )
     op.add_column("data_key", sa.Column("destroyed_at", sa.DateTime(timezone=True), nullable=True))
 
 
