@@ -40,14 +40,17 @@ async def sweep_no_shows(as_of: datetime | None = None, rehearse: bool = False) 
     """
     run = begin("sweep-no-shows", as_of, flow_run.id, rehearse=rehearse)
     summary = Summary()
-    changed: list[tuple[str, str, str]] = attempt(summary, day_steps.take_in_events, [], run)
-    asked: list[str] = attempt(summary, day_steps.observe, [], run)
-    swept = attempt(summary, day_steps.judge_sessions, SweepReport(), run)
-    swept.changed = changed
+    changed: list[tuple[str, str, str]] | None = attempt(summary, day_steps.take_in_events, None, run)
+    asked: list[str] | None = attempt(summary, day_steps.observe, None, run)
+    swept = SweepReport()
+    # What broke off may have known that somebody came: nobody is judged without it, the next run does.
+    if changed is not None and asked is not None:
+        swept = attempt(summary, day_steps.judge_sessions, swept, run)
+    swept.changed = changed or []
     removed = attempt(summary, day_steps.remove_meetings, RemovalReport(), run)
     delivered = attempt(summary, steps.deliver_messages, DeliveryReport(), run)
     summary.lacking(lacking_verdicts(swept))
     summary.lacking(lacking_removals(removed))
     summary.lacking(lacking_messages(delivered))
-    summary.add({"asked": len(asked)})
+    summary.add({"asked": len(asked or [])})
     return await finish(run, summary, sweep_report(summary, swept, removed, delivered))
