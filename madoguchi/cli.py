@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     disclose = commands.add_parser(
         "disclose", help="the extract of a granted disclosure (Art. 7(2)); leaves an audit row"
     )
-    disclose.add_argument("reference", metavar="D-XXXXXX")
+    disclose.add_argument("reference", metavar="D-…")
     disclose.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON; beside it the same as text")
     accesses = commands.add_parser("accesses", help="who looked at personal data, when, at which reference")
     accesses.add_argument("--since", type=_day, metavar="YYYY-MM-DD", help="from that day (Japan); default: 30 days")

@@ -60,7 +60,7 @@ class WebPart:
             opens = "password as set" if self._password else "shut: MADOGUCHI_WEB__PASSWORD is not set"
         hooks = "" if self._secret else " (refused: MADOGUCHI_ZOOM__WEBHOOK_SECRET is not set)"
         return [
-            f"Day list    {self.url}/day ({opens})",
+            f"For staff   {self.url}/overview and {self.url}/day ({opens})",
             f"Terms       {self.url}{SITE_PATH}/ (public; also the folder {self._settings.resolved_site_dir}/current)",
             f"Webhooks    {self.url}{WEBHOOK_PATH}{hooks}",
         ]

@@ -199,7 +199,8 @@ class _Names:
 def _changed(session: Session, table: str) -> Iterator[Row[Any]]:
     """Give id and old value of every row of a table that is new or has another value."""
     query = text(
-        f"SELECT now.id AS id, old.was AS was FROM (SELECT id, rowid AS place, {_BEFORE[table]} AS is_now FROM {table}) "  # noqa: S608 — constants
+        "SELECT now.id AS id, old.was AS was FROM "
+        f"(SELECT id, rowid AS place, {_BEFORE[table]} AS is_now FROM {table}) "  # noqa: S608 — constants
         f"now LEFT JOIN before_{table} old ON old.id = now.id "
         "WHERE old.id IS NULL OR old.was IS NOT now.is_now ORDER BY now.place"
     )

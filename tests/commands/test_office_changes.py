@@ -62,18 +62,18 @@ def test_a_new_start_forgets_the_note_of_an_old_one(file, tmp_path):
 
 def test_schedules_follow_even_if_the_server_is_away_at_first(file, tmp_path, monkeypatch):
     monkeypatch.setattr(office_changes, "LOOK_EVERY", 0.01)
-    changes, tries = OfficeChanges(file, tmp_path, sandbox=True), []
+    changes, tries, done = OfficeChanges(file, tmp_path, sandbox=True), [], asyncio.Event()
 
     async def redeploy(office):
         tries.append(office.reception.closes.hour)
         if len(tries) < 3:
             raise ConnectionError("away")
+        done.set()
 
     async def play():
         task = asyncio.create_task(follow(changes, redeploy))
         edit(file, 'closes = "17:15"', 'closes = "18:00"')
-        while len(tries) < 3:
-            await asyncio.sleep(0.01)
+        await done.wait()
         await asyncio.sleep(0.1)
         task.cancel()
         with suppress(asyncio.CancelledError):

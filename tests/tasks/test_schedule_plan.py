@@ -5,8 +5,8 @@ from datetime import date
 import pytest
 
 from madoguchi.store.models import TermsVersion
-from tasks.scheduling import schedule_requests
 from tasks.schedule_plan import OnSchedule, plan_of
+from tasks.scheduling import schedule_requests
 from tests.world import World
 
 NIGHTLY = OnSchedule("reconcile-zoom", "nightly", ("30 19 * * *",))
@@ -53,4 +53,5 @@ def test_a_version_of_the_terms_is_due_on_its_day(world):
     with world.database.read() as session:
         version = session.query(TermsVersion).filter_by(document="service").order_by(TermsVersion.effective_at).first()
     day = version.effective_at.astimezone(world.services.clock().tzinfo).date()
-    assert ("terms in force", version.code) in [(due.what, due.reference) for due in plan_of(world.services, day, []).due]
+    due = [(each.what, each.reference) for each in plan_of(world.services, day, []).due]
+    assert ("terms in force", version.code) in due
