@@ -24,8 +24,8 @@ def office(tmp_path_factory):
     chromium()
     with running_office(tmp_path_factory.mktemp("var"), tmp_path_factory.mktemp("files")) as running:
         mailbox(running, "POST", json={"at": "MAIL", "kind": "4xx", "times": None})
-        now, _, _, ahead = days()
-        running.intake(now, [(n, ahead, f"{10 + n}:00") for n in range(1, APPLICANTS + 1)], code=1)
+        _, _, earlier, ahead = days()
+        running.intake(earlier, [(n, ahead, f"{10 + n}:00") for n in range(1, APPLICANTS + 1)], code=1)
         yield running
 
 
@@ -66,6 +66,16 @@ def open_failed_run(dashboard, flow):
     card.get_by_role("link").filter(has_text=re.compile(rf"^{flow}")).last.click()
 
 
+def read_artifact(dashboard, name):
+    """What the run that is shown has written: the tab Artifacts, the one of this name, its page."""
+    page = dashboard.page
+    page.get_by_text("Artifacts", exact=True).last.click()
+    link = page.locator("a[href*='/artifacts/artifact/']").filter(has_text=name).last
+    link.wait_for()
+    dashboard.picture("alarm-artifacts")
+    page.goto(dashboard.url + link.get_attribute("href"))
+
+
 def retry(dashboard):
     """The button, and the window that asks whether that is meant."""
     page = dashboard.page
@@ -77,7 +87,17 @@ def retry(dashboard):
 def test_the_mails_of_a_night_without_a_relay_are_sent_by_one_press_of_retry(office, dashboard):
     page = dashboard.page
     on_schedule(office, "deliver-messages", "reception-hours")
+    on_schedule(office, "watch", "reception-hours")
     assert arrived(office) == {}
+
+    # The alarm says in Japanese what happened, whom it touches, and what to press.
+    open_failed_run(dashboard, "watch")
+    dashboard.ends("Failed", says="not as it should be")
+    dashboard.picture("alarm")
+    read_artifact(dashboard, "watch")
+    expect(page.locator("body")).to_contain_text("送る時刻を過ぎても、お知らせが送れていません。")
+    expect(page.locator("body")).to_contain_text("deliver-messages/by-hand を実行してください")
+    dashboard.picture("alarm-artifact")
 
     open_failed_run(dashboard, "deliver-messages")
     dashboard.ends("Failed", says=f"{APPLICANTS} of {APPLICANTS} messages not delivered")
