@@ -202,6 +202,11 @@ class Api:
         body = {"parameters": parameters, "idempotency_key": key}
         return self.ask("POST", f"/deployments/{deployment}/create_flow_run", body)["id"]
 
+    def crash(self, identity):
+        """What the dashboard's "change state" does."""
+        state = {"type": "CRASHED", "name": "Crashed", "message": "marked by the operator"}
+        self.ask("POST", f"/flow_runs/{identity}/set_state", {"state": state, "force": True})
+
     def run(self, identity):
         return self.ask("GET", f"/flow_runs/{identity}")
 
