@@ -133,6 +133,10 @@ def _stand_in(real: Services, folder: Path, notes: ZoomNotes, *, database: Any) 
         make_zoom=lambda: RehearsalZoom(real.make_zoom(), notes),
         make_mailer=RehearsalMailer,
         set_stage=lambda _as_of: None,
+        reports_dir=mirrored(real.reports_dir, "reports"),
+        alarm_channels=(),
+        # Theirs are asked for over a connection to the relay.
+        certificates=dict,
         is_rehearsal=True,
     )
 
