@@ -208,6 +208,7 @@ class Settings(BaseSettings):
             self.zoom.webhook_secret.get_secret_value(),
             self.web.password.get_secret_value(),
             self.smtp.password.get_secret_value(),
+            self.alarm.webhook_url.get_secret_value(),
             *filter(None, (_password_in(self.prefect.database_url), _password_in(self.prefect.redis_url))),
             *self.encryption_keys.get_secret_value().split(","),
             *(os.environ.get(name, "").partition(":")[2] for name in (PREFECT_PASSWORD, "PREFECT_API_AUTH_STRING")),
