@@ -163,7 +163,7 @@ class Bench:
             shutil.rmtree(folder)
 
     def undisturbed(self, name: str) -> tuple[list[dict[str, Any]], dict[str, list[str]]]:
-        """What has come of a scene where nothing breaks, at once and after two reruns; the transactions of each step."""
+        """What comes of a scene where nothing breaks, at once and after two reruns; the transactions of each step."""
         if name not in self.expected:
             with self.scene(name) as (made, database):
                 database.watch()

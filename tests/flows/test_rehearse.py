@@ -5,6 +5,8 @@ import inspect
 import json
 import re
 from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from prefect.events.worker import EventsWorker
@@ -18,7 +20,7 @@ from madoguchi.commands.run import flow_function
 from madoguchi.sandbox.mailbox_server import running_mailbox
 from madoguchi.sandbox.zoom_server import running_zoom
 from madoguchi.store.database import Database
-from madoguchi.store.models import OutboxMessage, VerdictRecord
+from madoguchi.store.models import Alarm, OutboxMessage, VerdictRecord
 from tasks.rehearsal import rehearsed
 from tasks.wiring import services, use_services
 from tests.e2e.conftest import prefect_url  # noqa: F401 — a fixture
@@ -170,3 +172,27 @@ def test_what_a_rehearsal_shows_is_what_the_run_then_does_and_nothing_is_touched
     artifacts = prefect.of_run("artifacts", run)
     assert {each["key"] for each in artifacts} == {"rehearsal"}, "no false news under the flow's own name"
     assert not PERSONAL.search(json.dumps([run, artifacts, shown.to_json()], ensure_ascii=False))
+
+
+@pytest.mark.prefect
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", ["watch", "tell-alarms", "retain-records", "usage-report"])
+def test_a_rehearsal_of_what_looks_tells_and_tidies_touches_nothing_either(flow, make, prefect):
+    made = make("send-reminders")
+    told = []
+    channel = SimpleNamespace(name="test", tell=lambda news, at: told.append(news))
+    made.services = replace(made.services, alarm_channels=(channel,), reports_dir=made.folder / "reports")
+    use_services(made.services)
+    with made.services.database.write() as session:
+        session.add(
+            Alarm(
+                office=made.services.office.code, code="UNSENT", subject="a", severity="urgent", touched=[], details={},
+                first_seen_at=made.clock.now, last_seen_at=made.clock.now, told={},
+            )
+        )  # fmt: skip
+    made.flow, made.form = flow, {}
+    before = made.untouched()
+    state = in_this_process(made, rehearse=True)
+    after = made.untouched()
+    assert {name for name in before if before[name] != after[name]} == set()
+    assert (state.type.value, state.message[:2], told) == ("COMPLETED", "予行", [])
