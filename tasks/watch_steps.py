@@ -75,9 +75,8 @@ def watch_report(summary: Summary, report: WatchReport) -> str:
     summary.add({"findings": len(report.findings), "raised": len(report.raised), "over": len(report.over)})
     if not report.findings:
         return f"# 見張り\n\n足りないものは、ありません。\n\n{_changes(report)}\n"
-    rows = [_row(finding) for finding in report.findings]
-    head = ["| 急ぎ | 起きたこと | 対象 | すること | 記号 |", "|---|---|---|---|---|"]
-    return "\n".join(["# 見張り", "", *head, *rows, "", _changes(report), ""])
+    parts = [_part(number, finding) for number, finding in enumerate(report.findings, start=1)]
+    return "\n".join(["# 見張り", "", *parts, _changes(report), ""])
 
 
 def telling_report(summary: Summary, report: TellingReport) -> str:
@@ -91,10 +90,12 @@ def _changes(report: WatchReport) -> str:
     return f"今回あらたに {len(report.raised)} 件、片づいたもの {len(report.over)} 件。"
 
 
-def _row(finding: Finding) -> str:
+def _part(number: int, finding: Finding) -> str:
+    """Return one finding. No table: what to press would stand beyond the edge of the screen."""
     words = WORDS[finding.code]
     named = "、".join(finding.touched[:_SHOWN]) or finding.subject
     more = f" ほか{len(finding.touched) - _SHOWN}件" if len(finding.touched) > _SHOWN else ""
     return (
-        f"| {_URGENCY_JA[finding.severity]} | {words.happened} | {named}{more} | {words.do} | `{finding.code.value}` |"
+        f"## {number} 【{_URGENCY_JA[finding.severity]}】{words.happened}\n\n"
+        f"- すること：{words.do}\n- 対象：{named}{more}\n- 記号：`{finding.code.value}`\n"
     )

@@ -109,15 +109,18 @@ def _flows(session: Session, code: str, schedules: Sequence[Scheduled], run: Run
                 last=max((row.as_of for row in rows), default=None),
                 failing_since=failing[-1].as_of if failing else None,
                 since=since,
-                incomplete=tuple(_references(failing[0].incomplete)) if failing else (),
+                incomplete=_references(session, failing[0].incomplete) if failing else (),
                 open_days_only=each.flow in RESTS_ON_CLOSED_DAYS,
             )
         )
     return found
 
 
-def _references(incomplete: Sequence[Any]) -> list[str]:
-    return [str(each.get("reference", "")) for each in incomplete if isinstance(each, dict)]
+def _references(session: Session, incomplete: Sequence[Any]) -> tuple[str, ...]:
+    """Return what a run left undone by the references that people know: a message by its booking or application."""
+    named = [str(each.get("reference", "")) for each in incomplete if isinstance(each, dict)]
+    known = store.references_of_messages(session, named)
+    return tuple(dict.fromkeys(known.get(name, name) for name in named))
 
 
 def _outside(services: Services) -> dict[str, Any]:

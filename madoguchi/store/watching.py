@@ -51,6 +51,12 @@ def uncertain(session: Session, office: str) -> list[str]:
     return list(dict.fromkeys(row.reference for row in rows))
 
 
+def references_of_messages(session: Session, ids: Sequence[str]) -> Mapping[str, str]:
+    """Return what people know a message by, its booking's or application's reference, for those of the ids that are."""
+    rows = session.execute(_messages().add_columns(OutboxMessage.id).where(OutboxMessage.id.in_(ids)))
+    return {row.id: row.reference for row in rows}
+
+
 def _messages() -> Any:
     return (
         select(_REFERENCE.label("reference"), OutboxMessage.due_at)
