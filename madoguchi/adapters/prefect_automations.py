@@ -55,11 +55,11 @@ def list_automations() -> list[AutomationCore]:
         AutomationCore(
             name="crash-pending-runs",
             description=(
-                "始まる直前のまま10分たった実行を、Crashedにします。"
+                "始まる直前のまま5分たった実行を、Crashedにします。"
                 "そのままにすると、同じフローの次の実行がすべて見送られます。"
             ),
-            trigger=_silence({"prefect.flow-run.Pending"}, _AFTER_PENDING, timedelta(minutes=10)),
-            actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Pending for 10 min; marked by Madoguchi")],
+            trigger=_silence({"prefect.flow-run.Pending"}, _AFTER_PENDING, timedelta(minutes=5)),
+            actions=[ChangeFlowRunState(state=StateType.CRASHED, message="Pending for 5 min; marked by Madoguchi")],
         ),
     ]
 
