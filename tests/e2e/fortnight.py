@@ -168,12 +168,13 @@ class Fortnight(Troubles):
         if flow not in FREQUENT:
             return True
         local, is_short = tick.astimezone(JST), self.script.is_short
-        step = self.script.step if scripts.is_open(local.date()) else 180
+        is_open = scripts.is_open(local.date())
+        step = self.script.step if is_open else 180
         if flow == "send-reminders" and 10 <= local.hour < 14:
             step = min(step, 30)
         if (local.hour * 60 + local.minute) % step == 0 and not (is_short and flow == "watch"):
             return True
-        if (local.hour, local.minute) in {(17, 10), (17, 15)} and not is_short:
+        if (local.hour, local.minute) in {(17, 10), (17, 15)} and is_open and not is_short:
             return True
         near = [moment for moment, _ in self.script.exports if flow == "process-requests"]
         for trouble in self.script.troubles:
