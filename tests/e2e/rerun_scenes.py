@@ -281,7 +281,8 @@ def _move(ground: Ground) -> Scene:
 
 def _decide(ground: Ground) -> Scene:
     world = ground.world()
-    reference = world.ask(f"{THU} 11:00", reference="R-7K2Q9F", status="in_review", outcome="needs_review")
+    reference = "R-7K2Q9F"
+    world.ask(f"{THU} 11:00", reference=reference, status="in_review", outcome="needs_review")
     with world.database.write() as session:
         open_staff_task(session, world.run().act(world.services), REVIEW_REQUEST, reference, "SAME_DAY")
     form = {"reference": reference, "decision": "承認する", "reason": "電話で内容を確かめた"}
