@@ -16,7 +16,15 @@ from tasks.overview import Scheduled
 from tasks.rehearsal import rehearsable
 from tasks.reporting import attempt, begin, finish, run_name
 from tasks.summary import Summary
-from tasks.watch_steps import announce, draw_overview, lacking_channels, lacking_findings, look, tell, watch_report
+from tasks.watch_steps import (
+    announce,
+    draw_overview,
+    lacking_channels,
+    lacking_findings,
+    look,
+    tell,
+    watch_report,
+)
 from tasks.watching import WatchReport
 from tasks.wiring import services
 

@@ -21,6 +21,8 @@ class Shortfall:
     plural: str
     what: str
     items: list[tuple[str, str]]
+    words: str = ""
+    """What the state says in the place of numbers and references, where there is something better to say."""
 
 
 @dataclass(slots=True)
@@ -55,6 +57,9 @@ class Summary:
             return "Complete"
         parts = []
         for short in self.shortfalls:
+            if short.words:
+                parts.append(short.words)
+                continue
             named = ", ".join(ref for ref, _ in short.items[:_NAMED])
             more = f" and {len(short.items) - _NAMED} more" if len(short.items) > _NAMED else ""
             noun = short.singular if short.of == 1 else short.plural

@@ -62,7 +62,7 @@ def lacking_findings(report: WatchReport) -> Shortfall:
     """Return what somebody has to act upon: notes alone make no run Failed."""
     acted = [each for each in report.findings if each.severity is not Severity.NOTE]
     items = [(reference, each.code.value) for each in acted for reference in (each.touched or (each.subject,))]
-    return Shortfall(len(items), "matter", "matters", "not as it should be", items)
+    return Shortfall(len(items), "matter", "matters", "not as it should be", items, _sentence(report))
 
 
 def lacking_channels(report: TellingReport) -> Shortfall:
@@ -93,9 +93,21 @@ def _changes(report: WatchReport) -> str:
 def _part(number: int, finding: Finding) -> str:
     """Return one finding. No table: what to press would stand beyond the edge of the screen."""
     words = WORDS[finding.code]
-    named = "、".join(finding.touched[:_SHOWN]) or finding.subject
-    more = f" ほか{len(finding.touched) - _SHOWN}件" if len(finding.touched) > _SHOWN else ""
     return (
         f"## {number} 【{_URGENCY_JA[finding.severity]}】{words.happened}\n\n"
-        f"- すること：{words.do}\n- 対象：{named}{more}\n- 記号：`{finding.code.value}`\n"
+        f"- すること：{words.do}\n- 対象：{_whom(finding, _SHOWN)}\n- 記号：`{finding.code.value}`\n"
     )
+
+
+def _whom(finding: Finding, shown: int) -> str:
+    named = "、".join(finding.touched[:shown]) or finding.subject
+    more = f" ほか{len(finding.touched) - shown}件" if len(finding.touched) > shown else ""
+    return f"{named}{more}"
+
+
+def _sentence(report: WatchReport) -> str:
+    """Return what the red run says in the dashboard's lists: the most urgent first; empty: nothing."""
+    acted = [each for each in report.findings if each.severity is not Severity.NOTE]
+    said = [f"{WORDS[each.code].happened}（{_whom(each, 3)}）" for each in acted[:3]]
+    more = f" ほか{len(acted) - 3}件。" if len(acted) > 3 else ""
+    return f"{''.join(said)}{more} することは、この実行の Artifacts の watch にあります。" if acted else ""

@@ -92,7 +92,7 @@ def test_the_mails_of_a_night_without_a_relay_are_sent_by_one_press_of_retry(off
 
     # The alarm says in Japanese what happened, whom it touches, and what to press.
     open_failed_run(dashboard, "watch")
-    dashboard.ends("Failed", says="not as it should be")
+    dashboard.ends("Failed", says="お知らせが送れていません")
     dashboard.picture("alarm")
     read_artifact(dashboard, "watch")
     expect(page.locator("body")).to_contain_text("送る時刻を過ぎても、お知らせが送れていません。")
