@@ -64,7 +64,8 @@ class Summary:
             more = f" and {len(short.items) - _NAMED} more" if len(short.items) > _NAMED else ""
             noun = short.singular if short.of == 1 else short.plural
             parts.append(f"{len(short.items)} of {short.of} {noun} {short.what}: {named}{more}")
-        return "; ".join(parts) + "; run again"
+        again = "" if all(short.words for short in self.shortfalls) else "; run again"
+        return "; ".join(parts) + again
 
 
 def begin(services: Services, run: Run) -> Run:
