@@ -160,7 +160,7 @@ class Fortnight(Troubles):
             for cron in entry.crons:
                 for tick in _ticks_of(cron, start):
                     if entry.flow in FLOWS and self._is_worth(entry.flow, tick):
-                        found[tick].append(entry.flow)
+                        found[tick].append((entry.flow, dict(entry.parameters)))
         return found
 
     def _is_worth(self, flow, tick):
@@ -191,14 +191,14 @@ class Fortnight(Troubles):
 
     def tick(self, due, flows):
         """The scheduler's turn; without power there is none."""
-        for flow in flows:
+        for flow, parameters in flows:
             if self.has_power:
-                self.command(flow)
+                self.command(flow, **parameters)
 
-    def command(self, flow, **fields):
+    def command(self, flow, *, is_scheduled=True, **fields):
         """Give a command and wait for its end; returns its exit code and summary."""
         sets = [part for name, value in fields.items() for part in ("--set", f"{name}={value}")]
-        self.machine.worker.ask(["run", flow, "--json", *sets])
+        self.machine.worker.ask(["run", flow, "--json", *sets], is_scheduled=is_scheduled)
         code, summary = self.machine.worker.answer()
         self.runs[flow, code] += 1
         if code:

@@ -85,11 +85,15 @@ def _worlds(fortnight, state):
     people = {life.person.row: life.person.email for life in fortnight.people.lives.values()}
     taken = {each.number for each in fortnight.office.zoom.state.webhooks._sent if each.is_taken}
     to_staff = {letter.message_id for letter in fortnight.people.others}
+    # What an absence or an apology has freed is not taken again when the truth comes late: the hour is over.
+    given_up = {verdict.booking_id for verdict in state.verdicts if verdict.verdict in {"no_show", "office_fault"}}
+    freed = {booking.reference for booking in state.bookings if booking.id in given_up}
     files = {mail.file for mail in state.mails if mail.message_id in to_staff}
     for line in violations_of_the_day(
         fortnight.office, people, fortnight.script.ends, events=len(taken), uncertain=(0, 0)
     ):
-        if not (line.startswith("MAIL_UNKNOWN") and line.split()[1] in files):
+        name, subject, *_ = line.split()
+        if not (name == "MAIL_UNKNOWN" and subject in files) and not (name == "OCCUPANCY" and subject in freed):
             yield line
 
 
@@ -221,9 +225,10 @@ def _deserved(truth, life, booking):
 
 
 def _left(fortnight):
-    """The afternoon's list was empty when the clerks went home on the last day."""
+    """The list was empty when the clerks had done it for the last time."""
     for kind, subject, reason, opened in record.open_tasks(fortnight.office.record):
-        yield f"LEFT {kind} {subject} ({reason}) since {opened.astimezone(JST):%d %H:%M}"
+        if opened < fortnight.clerks.looked:
+            yield f"LEFT {kind} {subject} ({reason}) since {opened.astimezone(JST):%d %H:%M}"
 
 
 # --- what is said at the end

@@ -1,7 +1,7 @@
 """`python -m tests.e2e.fortnight_child worker|web`: a process of the office that lives by the rehearsed clock.
 
-`worker`: the command `madoguchi`, once for each line of its input, a JSON list of arguments; each answer is a line of
-JSON with exit code and summary. `web`: the web part. The clock's file is MADOGUCHI_TEST_CLOCK.
+`worker`: the command `madoguchi`, once for each line of its input, JSON with `arguments` and whether it `is_scheduled`; each
+answer is a line of JSON with exit code and summary. `web`: the web part. The clock's file is MADOGUCHI_TEST_CLOCK.
 """
 
 import io
@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import traceback
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from tasks import wiring
@@ -28,11 +28,16 @@ def work():
     # Whoever prints past the command would spoil the answers.
     with redirect_stdout(sys.stderr):
         warm_up()
+        from prefect import tags
+
         for line in sys.stdin:
             said = io.StringIO()
             try:
-                with redirect_stdout(said):
-                    code = main(json.loads(line))
+                order = json.loads(line)
+                # As Prefect's own scheduler marks its runs.
+                marks = tags("auto-scheduled") if order["is_scheduled"] else nullcontext()
+                with redirect_stdout(said), marks:
+                    code = main(order["arguments"])
             except Exception:  # noqa: BLE001 — a process of its own would have ended here
                 traceback.print_exc()
                 code = CRASHED

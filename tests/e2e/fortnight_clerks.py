@@ -19,7 +19,7 @@ class Clerks:
     def __init__(self, fortnight):
         self.fortnight = fortnight
         self.refused, self.decided = [], []
-        self.are_away = False
+        self.are_away, self.looked = False, fortnight.script.starts
 
     @property
     def _record(self):
@@ -28,7 +28,7 @@ class Clerks:
     def form(self, flow, fields, tries=TRIES, then=None):
         """Hand in a form; while the machine is down or the run fails, again ten minutes later."""
         if self.fortnight.has_power:
-            code, _ = self.fortnight.command(flow, **fields, received_by=CLERK)
+            code, _ = self.fortnight.command(flow, is_scheduled=False, **fields, received_by=CLERK)
             if code == 0:
                 if then:
                     then()
@@ -100,6 +100,7 @@ class Clerks:
         """Do what waits for a person."""
         if not self.fortnight.has_power or self.are_away:
             return
+        self.looked = self.fortnight.time.now()
         rows = record.rows_by_reference(self._record)
         for kind, subject, reason, _ in record.open_tasks(self._record):
             life = self.fortnight.people.by_row.get(rows.get(subject))

@@ -37,9 +37,10 @@ class Worker:
                 start_new_session=True,
             )
 
-    def ask(self, arguments):
-        """Order a command; do not wait."""
-        self.child.stdin.write(json.dumps(arguments).encode() + b"\n")
+    def ask(self, arguments, *, is_scheduled=True):
+        """Order a command, of the schedule or of a person; do not wait."""
+        order = {"arguments": arguments, "is_scheduled": is_scheduled}
+        self.child.stdin.write(json.dumps(order).encode() + b"\n")
         self.child.stdin.flush()
 
     def answer(self, seconds=120):

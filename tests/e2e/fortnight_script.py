@@ -95,7 +95,7 @@ DIRTY = [
     ({"name": "", "kana": ""}, ("reject", "MISSING_NAME")),
     ({"number": ""}, ("reject", "MISSING_NUMBER")),
     ({"clock": "", "second": "", "third": ""}, ("reject", "MISSING_DATETIME")),
-    ({"day": "2026/11/31"}, ("reject", "INVALID_DATE")),
+    ({"day": "2026/11/31", "second": "", "third": ""}, ("reject", "INVALID_DATE")),
     ({"day": "2026/10/03", "second": "", "third": ""}, ("reject", "NON_WORKING_DAY")),
     ({"day": "2026/10/12", "second": "", "third": ""}, ("reject", "NON_WORKING_DAY")),
     ({"clock": "15:30", "second": "", "third": ""}, ("reject", "OUT_OF_WINDOW")),

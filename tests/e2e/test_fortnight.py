@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e import fortnight_script as scripts
 from tests.e2e.fortnight import Fortnight
+from tests.e2e.fortnight_canaries import canaries, found_in, places_of
 from tests.e2e.fortnight_checker import figures, violations
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
@@ -32,6 +33,16 @@ def test_the_day_had_its_disasters_and_every_kind_of_outcome(lived):
     assert "process-requests" in failed, "the relay was down"
     kinds = {letter.kind for life in lived.people.lives.values() for letter in life.letters}
     assert {"confirmed", "reminder_day", "reminder_hour", "no_show", "cancelled", "incomplete"} <= kinds
+
+
+def test_nothing_personal_is_left_and_the_search_would_find_it(lived, tmp_path):
+    places, values = places_of(lived), canaries(lived)
+    assert any(name.endswith("prefect.db") for name in places)
+    assert any(name.startswith("mail to staff") for name in places)
+    assert found_in(places, values, tmp_path) == []
+    planted = {f"log {number}": b"begin " + value.encode() + b" end" for number, value in enumerate(sorted(values))}
+    assert len(planted) > 50
+    assert found_in(planted, values, tmp_path) == sorted(planted)
 
 
 ROW = "(SELECT b.id FROM booking b JOIN booking_request r ON r.id = b.request_id WHERE r.row_number = {row})"
