@@ -198,10 +198,9 @@ class _Names:
 
 def _changed(session: Session, table: str) -> Iterator[Row[Any]]:
     """Give id and old value of every row of a table that is new or has another value."""
+    now = f"(SELECT id, rowid AS place, {_BEFORE[table]} AS is_now FROM {table})"  # noqa: S608 — constants
     query = text(
-        "SELECT now.id AS id, old.was AS was FROM "
-        f"(SELECT id, rowid AS place, {_BEFORE[table]} AS is_now FROM {table}) "  # noqa: S608 — constants
-        f"now LEFT JOIN before_{table} old ON old.id = now.id "
+        f"SELECT now.id AS id, old.was AS was FROM {now} now LEFT JOIN before_{table} old ON old.id = now.id "  # noqa: S608 — constants
         "WHERE old.id IS NULL OR old.was IS NOT now.is_now ORDER BY now.place"
     )
     yield from session.execute(query).all()
