@@ -1,7 +1,7 @@
 """`python -m tests.e2e.fortnight_child worker|web`: a process of the office that lives by the rehearsed clock.
 
-`worker`: the command `madoguchi`, once for each line of its input, JSON with `arguments` and whether it `is_scheduled`; each
-answer is a line of JSON with exit code and summary. `web`: the web part. The clock's file is MADOGUCHI_TEST_CLOCK.
+`worker`: the command `madoguchi`, once for each line of its input, JSON with `arguments` and whether it `is_scheduled`;
+each answer is a line of JSON with exit code and summary. `web`: the web part. The clock's file is MADOGUCHI_TEST_CLOCK.
 """
 
 import io
