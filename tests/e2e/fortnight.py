@@ -294,7 +294,7 @@ def main(arguments=None):
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
     say(f"seed {seed}")
     # Answers that the stand-ins still withhold at the end are cut off, and they would say so.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    logging.disable(logging.ERROR)
     script = (scripts.small if options.small else scripts.fortnight)(seed)
     folder = options.keep or Path(tempfile.mkdtemp(prefix="fortnight-"))
     folder.mkdir(parents=True, exist_ok=True)
