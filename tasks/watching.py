@@ -102,6 +102,8 @@ def _flows(session: Session, code: str, schedules: Sequence[Scheduled], run: Run
             if row.state == "completed":
                 break
             failing.append(row)
+        if failing and _is_healed(session, failing[0].incomplete):
+            failing = []
         found.append(
             FlowFacts(
                 flow=each.flow,
@@ -114,6 +116,16 @@ def _flows(session: Session, code: str, schedules: Sequence[Scheduled], run: Run
             )
         )
     return found
+
+
+def _is_healed(session: Session, incomplete: Sequence[Any]) -> bool:
+    """Tell whether all that a run left undone were messages that another flow has settled since.
+
+    The nightly run's mails go out in the morning; itself it does not run again before the night.
+    """
+    named = [str(each.get("reference", "")) for each in incomplete if isinstance(each, dict)]
+    messages, unsettled = store.unsettled_among(session, named)
+    return bool(named) and messages == set(named) and not unsettled
 
 
 def _references(session: Session, incomplete: Sequence[Any]) -> tuple[str, ...]:

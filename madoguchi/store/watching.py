@@ -24,6 +24,7 @@ from madoguchi.store.models import (
 
 MOST = 100
 _LINKS = ("confirmed", "changed")
+_UNSENT = ("queued", "sending", "retrying")
 _GIVEN = ("sent", "uncertain", "sending", "suppressed")
 
 _REFERENCE = func.coalesce(Booking.reference, BookingRequest.reference, OutboxMessage.message_id)
@@ -55,6 +56,12 @@ def references_of_messages(session: Session, ids: Sequence[str]) -> Mapping[str,
     """Return what people know a message by, its booking's or application's reference, for those of the ids that are."""
     rows = session.execute(_messages().add_columns(OutboxMessage.id).where(OutboxMessage.id.in_(ids)))
     return {row.id: row.reference for row in rows}
+
+
+def unsettled_among(session: Session, ids: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Return which of the ids are messages, and which of those still have to be sent."""
+    rows = session.execute(select(OutboxMessage.id, OutboxMessage.status).where(OutboxMessage.id.in_(ids))).all()
+    return {row.id for row in rows}, {row.id for row in rows if row.status in _UNSENT}
 
 
 def _messages() -> Any:

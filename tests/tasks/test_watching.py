@@ -24,6 +24,7 @@ from madoguchi.store.runs import finish_run, start_run
 from tasks.alarms import open_alarms
 from tasks.overview import Scheduled
 from tasks.watching import watch
+from tests.tasks.sweep_world import put_sessions
 from tests.world import Clock, World, jst, office
 
 NOW = jst("2026-09-16 12:30")  # a Wednesday
@@ -183,6 +184,16 @@ def test_a_flow_that_fails_is_told_of_only_when_the_next_run_does_not_heal_it(wo
     assert found(world, NOW, [EVERY_FIVE]) == ["RUN_FAILED process-requests M-AAAAAA"]
     ran(world, "process-requests", NOW)
     assert found(world, NOW + timedelta(minutes=1), [EVERY_FIVE]) == []
+
+
+def test_a_nightly_run_whose_mails_went_out_in_the_morning_is_healed(world):
+    ran(world, "watch", jst("2026-09-16 08:30"))
+    put_sessions(world.services, 1, jst("2026-09-24 11:00"), link="sent", reminder="queued")
+    sent, queued = (world.messages(kind)[0].id for kind in ("confirmed", "reminder_hour"))
+    ran(world, "process-requests", jst("2026-09-16 12:20"), "failed", [sent])
+    assert found(world, NOW, [EVERY_FIVE]) == []
+    ran(world, "process-requests", jst("2026-09-16 12:21"), "failed", [sent, queued])
+    assert [each.split()[:2] for each in found(world, NOW, [EVERY_FIVE])] == [["RUN_FAILED", "process-requests"]]
 
 
 def test_a_flow_that_misses_its_turn_is_silent_and_none_is_before_watch_has_run(world):
