@@ -121,7 +121,12 @@ class Database:
         """
         if self.is_sqlite:
             with self._one_writer, self.engine.connect() as connection:
-                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+                # While it waits for a reader it keeps every writer out: rather often than long.
+                connection.exec_driver_sql("PRAGMA busy_timeout=500")
+                try:
+                    busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+                finally:
+                    connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
             return not busy
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM client, booking_request, meeting, outbox_message, evidence, zoom_event"))

@@ -133,7 +133,7 @@ def test_who_stops_reading_early_gets_no_traceback():
     ("flow", "pairs", "says"),
     [
         ("deliver-messages", [("path", "x")], "not a parameter"),
-        ("process-requests", [("colour", "red")], "path, source"),
+        ("process-requests", [("colour", "red")], "path, rehearse, source"),
         ("process-requests", [("source", "paper")], "google, logo, microsoft"),
         ("process-requests", [("path", "/no/such/file.csv")], "no file file.csv"),
     ],

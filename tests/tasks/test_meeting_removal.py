@@ -192,7 +192,8 @@ def test_a_creation_that_a_list_does_not_show_yet_is_looked_for_twice(database, 
     reference, claim = claimed(world)
     create(world, claim)
     call_off(world, reference)
-    order(zoom, "list", "list_lag", times=None, seconds=0.3)
+    # Long enough for a slow machine, shorter than the second look.
+    order(zoom, "list", "list_lag", times=None, seconds=0.45)
     assert remove(world).deleted == [reference]
     assert live(world) == []
     assert SETTLE_SECONDS in world.waits

@@ -502,7 +502,7 @@ def test_the_form_asks_for_references_and_choices_only_and_explains_each_in_japa
 def test_report_19_nobody_is_recognised_by_a_name_no_form_has_a_field_for_one(name):
     flow = getattr(importlib.import_module(f"flows.{name}"), name)
     fields = set(parameter_schema(flow).model_dump()["properties"])
-    assert fields <= {*FORMS[name][0], "received_at", "seen_at", "as_of"}
+    assert fields <= {*FORMS[name][0], "received_at", "seen_at", "as_of", "rehearse"}
 
 
 def test_an_excuse_is_never_the_reason_of_a_no_show_and_every_reason_fits_something():
