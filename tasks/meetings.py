@@ -30,6 +30,7 @@ from madoguchi.store import meetings as store
 from madoguchi.store.bookings import change_host, free_hosts
 from madoguchi.store.models import Booking
 from tasks.meeting_mail import Access, pin_access_templates, tell_access
+from tasks.restored_doubt import doubt_confirmation
 from tasks.wiring import Run, Services
 
 _TRIES = 3
@@ -306,6 +307,7 @@ class _Round:
                 is_first=done.is_first,
                 due_at=self._run.as_of,
             )
+            doubt_confirmation(session, act, done.booking)
         with self._lock:
             self._report.confirmed.append(claim.booking)
 

@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -27,6 +27,7 @@ from madoguchi.domain.reconciliation import (
 )
 from madoguchi.store import reconciliation as store
 from madoguchi.store.meetings import access_of
+from madoguchi.store.restoring import booked_before, newest_loss
 from madoguchi.store.runs import open_staff_task
 from tasks.meeting_mail import pin_access_templates
 from tasks.meeting_removal import HOST_NOT_IN_OFFICE, ZOOM_DIFFERS, ZOOM_DRIFT
@@ -36,6 +37,9 @@ from tasks.wiring import Run, Services
 _HOST_CODES = frozenset({"ZOOM_HOST_UNKNOWN", "ZOOM_HOST_PENDING", "ZOOM_HOST_UNLICENSED"})
 
 log = logging.getLogger(__name__)
+
+_BY_THE_RECORD = frozenset({Kind.MISSING, Kind.WRONG_TIME, Kind.WRONG_HOST})
+"""Differences that are repaired by making Zoom what the record says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +119,29 @@ class _Round:
             may_be_absent=self._services.office.zoom.hidden_settings,
             repair_many=repair_many,
         )
+        findings = self._left_to_staff(findings)
         self._report.listed = sum(len(meetings) for meetings in listed.values())
         self._report.read = len(read)
         self._report.foreign = sum(finding.kind == Kind.FOREIGN for finding in findings)
         self._treat([finding for finding in findings if finding.kind != Kind.FOREIGN], rows, read)
         if not silent:
             self._close_settled(findings)
+
+    def _left_to_staff(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Repair nothing that the record may be wrong about: a session booked before a loss may have been moved since.
+
+        After a restore the record does not know what staff did on its last day; Zoom does.
+        """
+        office = self._services.office.code
+        with self._services.database.read() as session:
+            lost_at = newest_loss(session, office)
+            doubtful = booked_before(session, office, lost_at) if lost_at else frozenset()
+        return [
+            replace(each, action=Action.REPORT)
+            if each.subject in doubtful and each.action == Action.REPAIR and each.kind in _BY_THE_RECORD
+            else each
+            for each in findings
+        ]
 
     # --- what Zoom has
 

@@ -106,20 +106,24 @@ def by_standing(
     ]
 
 
+_ANSWERED = frozenset({Outcome.ACCEPT, Outcome.REJECT})
+"""Outcomes after which the applicant hears something by mail."""
+
+
 def by_restore(
     services: Services, session: Session, rows: Sequence[tuple[Any, Resolution]]
 ) -> list[tuple[Any, Resolution]]:
-    """Let a person decide about accepted rows that may have been answered by a record that was lost.
+    """Let a person decide about rows that may have been answered by a record that was lost.
 
-    Those that were sent before the loss and are read only now, after the backup was restored: the applicant may hold a
-    link, and a second one would send somebody to the wrong session.
+    Those that were sent before the loss, or nobody knows when, and are read only now, after the backup was restored:
+    the applicant may hold a link, and a second one would send somebody to the wrong session.
     """
     lost_at = newest_loss(session, services.office.code)
     if lost_at is None:
         return list(rows)
     return [
         (row, _to_staff(found, Reason.RESTORED))
-        if found.outcome == Outcome.ACCEPT and row.submitted_at is not None and row.submitted_at <= lost_at
+        if found.outcome in _ANSWERED and (row.submitted_at is None or row.submitted_at <= lost_at)
         else (row, found)
         for row, found in rows
     ]

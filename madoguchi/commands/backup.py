@@ -68,7 +68,7 @@ def _backup_of(database: Database, settings: Settings, target: Path) -> Manifest
         raise BackupError("the database is empty; there is nothing to back up")
     with tempfile.TemporaryDirectory(prefix="madoguchi-backup-") as folder:
         # Files first: what is taken in meanwhile is then in the record and in the spool, which does no harm.
-        members = _files(settings)
+        members = _copied(_files(settings), Path(folder) / "files")
         made_at = datetime.now(UTC)
         kind = _SQLITE if database.is_sqlite else _POSTGRESQL
         record = Path(folder) / kind
@@ -77,7 +77,7 @@ def _backup_of(database: Database, settings: Settings, target: Path) -> Manifest
         else:
             _postgresql("pg_dump", database, ["--format=custom", "--no-owner", f"--file={record}"])
         facts = {"made_at": made_at.isoformat(), "office": settings.office.code, "database": kind, "level": level}
-        return write_backup(target, [(kind, record), *_still_there(members)], facts)
+        return write_backup(target, [(kind, record), *members], facts)
 
 
 def _files(settings: Settings) -> list[tuple[str, Path]]:
@@ -87,8 +87,19 @@ def _files(settings: Settings) -> list[tuple[str, Path]]:
     return found
 
 
-def _still_there(members: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    return [(name, path) for name, path in members if path.is_file()]
+def _copied(members: list[tuple[str, Path]], folder: Path) -> list[tuple[str, Path]]:
+    """Return the files as they are now: they grow, and are taken in, while the backup is packed."""
+    found = []
+    for name, path in members:
+        copy = folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shutil.copyfile(path, copy)
+        except FileNotFoundError:
+            # Taken in since: it is in the record then, which is copied after it.
+            continue
+        found.append((name, copy))
+    return found
 
 
 def _places(settings: Settings) -> dict[str, Path]:
@@ -180,5 +191,6 @@ def _settle(settings: Settings, manifest: Manifest, lost: datetime) -> int:
         raise
     print(f"restored: the record of {manifest.made_at.isoformat(timespec='seconds')}, level {manifest.level} and newer")
     print(f"{restored.uncertain} messages may have left since then: staff decide (settle-message)")
+    print(f"{restored.to_review} applications may have got a session since then: staff decide (decide-request)")
     print("Now: madoguchi check; madoguchi run reconcile-zoom; madoguchi run process-requests; madoguchi up")
     return 0

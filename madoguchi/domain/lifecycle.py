@@ -108,7 +108,8 @@ REQUEST_ARROWS: Mapping[RequestStatus, frozenset[RequestStatus]] = {
             RequestStatus.SKIPPED,
         }
     ),
-    RequestStatus.TO_OFFER: frozenset({RequestStatus.REJECTED, RequestStatus.REPLACED}),
+    # To a person, here and from WAITING: after a restore nobody knows whether a slot was found for it.
+    RequestStatus.TO_OFFER: frozenset({RequestStatus.REJECTED, RequestStatus.REPLACED, RequestStatus.IN_REVIEW}),
     RequestStatus.RECEIVED: frozenset(
         {
             RequestStatus.BOOKED,
@@ -119,7 +120,9 @@ REQUEST_ARROWS: Mapping[RequestStatus, frozenset[RequestStatus]] = {
             RequestStatus.LAPSED,
         }
     ),
-    RequestStatus.WAITING: frozenset({RequestStatus.BOOKED, RequestStatus.REPLACED, RequestStatus.LAPSED}),
+    RequestStatus.WAITING: frozenset(
+        {RequestStatus.BOOKED, RequestStatus.REPLACED, RequestStatus.LAPSED, RequestStatus.IN_REVIEW}
+    ),
     # The hold was given up because no meeting could be made: back to the queue, or to a person when it is too late.
     RequestStatus.BOOKED: frozenset({RequestStatus.RECEIVED, RequestStatus.IN_REVIEW, RequestStatus.CANCELLED}),
     RequestStatus.IN_REVIEW: frozenset(

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from madoguchi.store.audit import Act
-from madoguchi.store.models import OutboxMessage, RunRecord
+from madoguchi.store.models import Booking, BookingRequest, OutboxMessage, RunRecord
 from madoguchi.store.runs import finish_run, start_run
 
 RESTORE = "restore"
@@ -42,3 +42,37 @@ def perhaps_sent(session: Session, office: str, until: datetime) -> list[tuple[s
         )
     )
     return list(rows.tuples())
+
+
+def unsent_confirmation(session: Session, booking_id: str) -> list[tuple[str, str]]:
+    """Return id and state of a booking's mails with its link that have not been sent."""
+    rows = session.execute(
+        select(OutboxMessage.id, OutboxMessage.status).where(
+            OutboxMessage.booking_id == booking_id,
+            OutboxMessage.kind.in_(("confirmed", "changed")),
+            OutboxMessage.status.in_(("queued", "retrying")),
+        )
+    )
+    return list(rows.tuples())
+
+
+def perhaps_booked(session: Session, office: str) -> list[BookingRequest]:
+    """Return the applications that wait for a slot or an offer, locked, in the order of submission."""
+    return list(
+        session.scalars(
+            select(BookingRequest)
+            .where(BookingRequest.office == office, BookingRequest.status.in_(("received", "waiting", "to_offer")))
+            .order_by(BookingRequest.submitted_at, BookingRequest.id)
+            .with_for_update()
+        )
+    )
+
+
+def booked_before(session: Session, office: str, lost_at: datetime) -> frozenset[str]:
+    """Return the references of live sessions that were booked before the record was lost."""
+    rows = session.scalars(
+        select(Booking.reference).where(
+            Booking.office == office, Booking.status.in_(("held", "confirmed")), Booking.held_at <= lost_at
+        )
+    )
+    return frozenset(rows)

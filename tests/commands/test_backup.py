@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import tarfile
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,6 +64,28 @@ def test_everything_but_keys_site_and_history_goes_into_one_file_for_its_owner_a
     assert used(elsewhere.resolved_database_url) == [7]
     assert (elsewhere.var_dir / "webhooks" / "1-a.event").read_text(encoding="utf-8") == "sealed"
     assert "staff decide" in capsys.readouterr().out
+
+
+def test_a_file_that_grows_or_goes_while_it_is_packed_spoils_no_backup(office, tmp_path):
+    log, gone = office.var_dir / "inbox" / "grows.csv", office.var_dir / "webhooks" / "2-b.event"
+    gone.write_text("sealed", encoding="utf-8")
+    over = threading.Event()
+
+    def write():
+        with log.open("a", encoding="utf-8") as stream:
+            while not over.is_set():
+                stream.write("x" * 10_000)
+                stream.flush()
+                gone.unlink(missing_ok=True)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert backup(office, tmp_path / "b.tar.gz") == 0
+    finally:
+        over.set()
+        writer.join()
+    assert restore(settings_of(tmp_path / "elsewhere"), tmp_path / "b.tar.gz", None) == 0
 
 
 def test_nothing_is_put_over_a_record_and_no_file_over_a_backup(office, tmp_path, capsys):
