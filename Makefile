@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Files are shared out among this many: most tests wait for processes and servers. 0: one after another.
-WORKERS ?= 3
+WORKERS ?= 4
 
 .PHONY: help setup demo test lint check up bench chaos fortnight scale lock clean
 SEED ?= 1
@@ -44,7 +44,7 @@ bench: $(READY)  ## the figures of docs/performance.md
 	$(BIN)/python -m benchmarks
 
 chaos: $(READY)  ## kill -9 at many moments, on SQLite and PostgreSQL; long
-	$(BIN)/python -m pytest tests/e2e -m chaos --override-ini addopts="--import-mode=importlib -p no:cacheprovider"
+	$(BIN)/python -m pytest tests/e2e tests/flows tests/commands -m chaos --override-ini addopts="--import-mode=importlib -p no:cacheprovider"
 
 fortnight: $(READY)  ## fourteen simulated days with disasters, unattended, and what the checker finds (SEED=1)
 	$(BIN)/python -m tests.e2e.fortnight --seed $(SEED)

@@ -169,6 +169,7 @@ def test_wrong_use_is_named(arguments, capsys):
 
 
 @pytest.mark.prefect
+@pytest.mark.chaos
 def test_a_real_server_gets_the_whole_list_twice_alike_and_a_worker_needs_its_pool(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     variables = environment(tmp_path, "127.0.0.1", free_port(), ROOT / "config" / "prefect_logging.yml", given={})

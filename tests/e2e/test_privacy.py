@@ -48,7 +48,8 @@ from tests.e2e.day_rehearsal import (
 from tests.e2e.rehearsal import AS_OF, FIXTURES, GOOGLE, LOGO, kill, sqlite_rehearsal, until
 from tests.webhook_help import event
 
-pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+# Two whole days with every library talking; the small fortnight of `make test` ends with the same search.
+pytestmark = [pytest.mark.prefect, pytest.mark.slow, pytest.mark.chaos]
 
 TALKATIVE = {
     "PREFECT_LOGGING_LEVEL": "DEBUG",

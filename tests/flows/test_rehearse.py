@@ -160,9 +160,22 @@ def in_this_process(made, **more):
     return asyncio.run(play(made, **more))
 
 
+OFTEN = {
+    "process-requests",
+    "send-reminders",
+    "sweep-no-shows",
+    "reconcile-zoom",
+    "cancel-booking",
+    "announce-amendment",
+}
+"""In every run of the tests; the other flows with `make chaos`."""
+
+
 @pytest.mark.prefect
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize(
+    "name", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.chaos) for name in SCENES]
+)
 def test_what_a_rehearsal_shows_is_what_the_run_then_does_and_nothing_is_touched(name, make, prefect):
     made = make(name)
     state, shown = check(made, in_this_process)
