@@ -162,7 +162,7 @@ MISTAKES = [
     (["run", "process-requests", "--set", "path=tests/fixtures/nothing.csv"], "nothing.csv"),
     (["run", "process-requests", "--set", "path=tests/fixtures/google_forms.csv", "--set", "source=yahoo"], "google"),
     (["run", "process-requests", "--as-of", "tomorrow"], "2026-09-14T09:00:00+09:00"),
-    (["run", "deliver-messages", "--set", "path=tests/fixtures/google_forms.csv"], "none"),
+    (["run", "deliver-messages", "--set", "path=tests/fixtures/google_forms.csv"], "it has: rehearse"),
     (["list", "people"], "requests"),
     (["list", "bookings", "--date", "24.9.2026"], "2026-09-24"),
     (["show"], "reference"),

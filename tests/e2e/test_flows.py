@@ -88,7 +88,9 @@ def test_a_finished_run_in_the_dashboard(office, api):
     assert {"by-hand", "sandbox", "google"} <= set(run["tags"])
     assert (run["state_type"], run["state_name"]) == ("COMPLETED", "Completed")
     assert "confirmed 21" in run["state"]["message"]
-    assert run["parameters"] == {"path": str(GOOGLE), "source": "google", "as_of": run["parameters"]["as_of"]}
+    assert run["parameters"] == {
+        "path": str(GOOGLE), "source": "google", "as_of": run["parameters"]["as_of"], "rehearse": False,
+    }  # fmt: skip
     assert 5 <= len(tasks) <= 6
     assert {task["state_name"] for task in tasks} == {"Completed"}
     counts = counts_of(artifact["data"])
