@@ -13,7 +13,8 @@ from config.settings import ROOT
 from tests.e2e.dashboard import Dashboard, browser_page, chromium
 from tests.e2e.running_office import days, running_office
 
-pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+# An `up` of its own beside other tests is more than some machines do in a minute: with make chaos.
+pytestmark = [pytest.mark.prefect, pytest.mark.slow, pytest.mark.chaos]
 
 APPLICANTS = 3
 
